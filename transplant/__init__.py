@@ -1,0 +1,1 @@
+"""What the merge server and the data sites share: nets, adapters, artifacts and the wire."""

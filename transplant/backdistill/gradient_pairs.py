@@ -1,0 +1,39 @@
+"""Random output gradients G and the pair (B, D'_T) that they give: what both learners fit an adapter to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from transplant.backdistill.pseudo_gradient import DummyMasks, DummyRule, pseudo_gradient
+from transplant.nets.architectures import image_px
+from transplant.nets.learning import AdapterProblem, LearnerConfig
+from transplant.types import Task
+
+
+def random_output_gradient(
+    problem: AdapterProblem, config: LearnerConfig, count: int, generator: torch.Generator
+) -> Tensor:
+    """Return G in [-1, 1] (arXiv 1901.06978, 'Computation of G').
+
+    Shapes: (count, 1, S, S) with S = `config.enlarged_side` for classification, where S = 1 means the
+    constant G = 1 of Experiment 1; (count, 1, H, W) at image size for segmentation.
+    """
+    if problem.task is Task.CLASSIFICATION:
+        side = config.enlarged_side
+        if side == 1:
+            return torch.ones(count, 1, 1, 1)
+    else:
+        side = image_px(problem.host_architecture)
+    return torch.rand((count, 1, side, side), generator=generator) * 2 - 1
+
+
+@torch.no_grad()
+def gradient_pair(
+    problem: AdapterProblem, config: LearnerConfig, count: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return (B, D'_T): pseudo-gradients at g_S's input and at g_T's, for the same G and the same dummies."""
+    masks = DummyMasks(DummyRule(config.dummy), generator)
+    gradient = random_output_gradient(problem, config, count, generator)
+    at_host = pseudo_gradient(problem.host_task_module, gradient, masks)
+    return at_host, pseudo_gradient(problem.teacher_task_module, gradient, masks)

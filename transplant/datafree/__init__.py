@@ -1,0 +1,1 @@
+"""Learning without data: synthetic images, and distilling a function instead of gradients."""

@@ -1,0 +1,255 @@
+"""The whole exception tree: what went wrong, for whom, and what happens next.
+
+Each class carries its gRPC status (by name: this package knows no grpc), whether a site should
+retry, and the exit code of a command that ends on it. `ERRORS` is the total table; one interceptor
+(`transplant.rpc.status`) and the three command lines translate.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TransplantError(Exception):
+    """Root of the tree. `str(error)` is one plain sentence for the person who can act."""
+
+    status: ClassVar[str] = "INTERNAL"
+    retry: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 70
+
+    @classmethod
+    def code(cls) -> str:
+        """Return the stable name that travels on the wire beside the status."""
+        return cls.__name__
+
+
+# --- what a person typed or configured -------------------------------------------------------
+
+
+class InvalidSettings(TransplantError):
+    """A setting or flag is missing, unknown or out of range."""
+
+    status = "INVALID_ARGUMENT"
+    exit_code = 64
+
+
+class InvalidName(TransplantError):
+    """A site, category or task name breaks the naming rule."""
+
+    status = "INVALID_ARGUMENT"
+    exit_code = 64
+
+
+# --- local data --------------------------------------------------------------------------------
+
+
+class DatasetNotFound(TransplantError):
+    """The path of a data set does not exist or holds no images."""
+
+    status = "FAILED_PRECONDITION"
+    exit_code = 66
+
+
+class DatasetInvalid(TransplantError):
+    """A data set is there but broken: an image without mask, a bad label, an unreadable file."""
+
+    status = "FAILED_PRECONDITION"
+    exit_code = 65
+
+
+class CheckpointInvalid(TransplantError):
+    """A checkpoint was made by other settings or is damaged."""
+
+    status = "FAILED_PRECONDITION"
+    exit_code = 65
+
+
+# --- artifacts -----------------------------------------------------------------------------------
+
+
+class ArtifactRejected(TransplantError):
+    """A received artifact breaks a rule; nothing of it was registered."""
+
+    status = "INVALID_ARGUMENT"
+    exit_code = 76
+
+
+class ManifestInvalid(ArtifactRejected):
+    """A manifest has an unknown field, a missing field or a value outside its range (the path is named)."""
+
+
+class UnknownArchitecture(ArtifactRejected):
+    """The architecture id or one of its hyper-parameters is not in the closed table."""
+
+
+class PayloadMalformed(ArtifactRejected):
+    """The bytes are not the safetensors file that the manifest describes."""
+
+
+class DigestMismatch(ArtifactRejected):
+    """The sha256 of the received bytes is not the declared one."""
+
+
+class TensorNotFinite(ArtifactRejected):
+    """A tensor holds NaN, an infinity or an absurdly large number."""
+
+
+class SeamMismatch(ArtifactRejected):
+    """Two modules cannot be joined: the feature map of one is not the input of the other."""
+
+
+class TooLarge(ArtifactRejected):
+    """A declared size is over the limit; checked before anything is allocated."""
+
+    status = "RESOURCE_EXHAUSTED"
+
+
+# --- transfers -----------------------------------------------------------------------------------
+
+
+class ChunkCorrupt(TransplantError):
+    """A chunk's crc32c does not fit its bytes: the link damaged it, send it again."""
+
+    status = "DATA_LOSS"
+    retry = True
+    exit_code = 75
+
+
+class ChunkOutOfOrder(TransplantError):
+    """A chunk does not start at the durable offset; ask `UploadStatus` and go on from there."""
+
+    status = "OUT_OF_RANGE"
+    retry = True
+    exit_code = 75
+
+
+class UploadIncomplete(TransplantError):
+    """Commit came before the last byte."""
+
+    status = "FAILED_PRECONDITION"
+    retry = True
+    exit_code = 75
+
+
+class StorageFull(TransplantError):
+    """The disk (or the quota of the volume) has no room left; nothing was half-written."""
+
+    status = "RESOURCE_EXHAUSTED"
+    retry = True
+    exit_code = 74
+
+
+class QuotaExceeded(TransplantError):
+    """The site has used what its quota allows."""
+
+    status = "RESOURCE_EXHAUSTED"
+    exit_code = 77
+
+
+class CenterUnreachable(TransplantError):
+    """The merge server did not answer within the deadline."""
+
+    status = "UNAVAILABLE"
+    retry = True
+    exit_code = 69
+
+
+# --- identity --------------------------------------------------------------------------------------
+
+
+class NotAuthenticated(TransplantError):
+    """No client certificate of this center's CA, or one without a transplant identity."""
+
+    status = "UNAUTHENTICATED"
+    exit_code = 77
+
+
+class NotAllowed(TransplantError):
+    """The identity has no right to this call, this category or this module."""
+
+    status = "PERMISSION_DENIED"
+    exit_code = 77
+
+
+class CertificateInvalid(TransplantError):
+    """A certificate or key file is missing, unreadable, expired or not for this use."""
+
+    status = "UNAUTHENTICATED"
+    exit_code = 78
+
+
+# --- the registry and merging ------------------------------------------------------------------------
+
+
+class NotFound(TransplantError):
+    """No module, upload, merge or version of that id (or none that the caller may see)."""
+
+    status = "NOT_FOUND"
+    exit_code = 68
+
+
+class RegistryConflict(TransplantError):
+    """The same key is registered with other content."""
+
+    status = "ALREADY_EXISTS"
+    exit_code = 73
+
+
+class RegistryDamaged(TransplantError):
+    """The registry and the store disagree: an entry has no blob, or a blob has other bytes."""
+
+    status = "DATA_LOSS"
+    exit_code = 74
+
+
+class MergeNotPossible(TransplantError):
+    """A merge cannot start or go on: no host, a missing teacher module, or a state that forbids it."""
+
+    status = "FAILED_PRECONDITION"
+    exit_code = 65
+
+
+class DisclosureMissing(MergeNotPossible):
+    """A method needs feature statistics that the site did not disclose."""
+
+
+class ForgettingDetected(TransplantError):
+    """A merge would change an earlier module or an earlier route's output; it was not published."""
+
+    status = "ABORTED"
+    exit_code = 70
+
+
+class MergeCancelled(TransplantError):
+    """The operator or the owning site cancelled the merge."""
+
+    status = "CANCELLED"
+    exit_code = 75
+
+
+class MergeEngineUnavailable(TransplantError):
+    """Ray is not there or went away; the merge stays planned and is tried again."""
+
+    status = "UNAVAILABLE"
+    retry = True
+    exit_code = 69
+
+
+class BenchmarkFailed(TransplantError):
+    """A measured run could not be finished, or it missed a bar that it must reach (the bar is named)."""
+
+    exit_code = 1
+
+
+class UnexpectedFailure(TransplantError):
+    """A bug of ours: the message holds an incident id, the details stand in the log only."""
+
+
+def _subclasses(root: type[TransplantError]) -> list[type[TransplantError]]:
+    found = [root]
+    for child in root.__subclasses__():
+        found += _subclasses(child)
+    return found
+
+
+ERRORS: dict[str, type[TransplantError]] = {cls.code(): cls for cls in _subclasses(TransplantError)}

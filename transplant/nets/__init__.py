@@ -1,0 +1,1 @@
+"""Category modules, task modules, adapters, and the nets that they make."""

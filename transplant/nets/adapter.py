@@ -1,0 +1,77 @@
+"""The adapter h: reorder, rescale, then n convolutions with ReLU (arXiv 1901.06978, figure 4c)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class Adapter(nn.Module):
+    """h(x) = ReLU(conv_n(... ReLU(conv_1(beta * x[reorder])))).
+
+    Args:
+        channels_in: M of the category module.
+        channels_out: M of the host task module's seam.
+        layers: n, the number of convolutions.
+        kernel: k, odd; padded so that the map keeps its size.
+        reorder: a permutation of the input channels (the paper's mimicry of nets trained apart), or
+            None for the identity.
+    """
+
+    reorder: Tensor | None
+    beta: Tensor
+
+    def __init__(
+        self,
+        channels_in: int,
+        channels_out: int,
+        layers: int,
+        kernel: int,
+        reorder: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        order = None if reorder is None else torch.tensor(list(reorder), dtype=torch.int64)
+        self.register_buffer("reorder", order, persistent=False)  # lives in the architecture
+        self.register_buffer("beta", torch.ones(1))
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(channels_in if index == 0 else channels_out, channels_out, kernel, padding=kernel // 2)
+            for index in range(layers)
+        )
+        self.start_transparent()
+
+    @property
+    def kernel(self) -> int:
+        """The side k of every convolution."""
+        return int(self.convolutions[0].weight.shape[-1])
+
+    @torch.no_grad()
+    def start_transparent(self) -> None:
+        """Set every convolution to the centre-tap identity with zero bias.
+
+        Features behind a ReLU are not negative, and ReLU is idempotent: layers that are centre-tap
+        identities hand them through bit for bit, so depth costs nothing at the start.
+        """
+        for convolution in self.convolutions:
+            assert isinstance(convolution, nn.Conv2d)  # noqa: S101 - narrows the type
+            nn.init.dirac_(convolution.weight)
+            nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType] - built with bias
+
+    @torch.no_grad()
+    def start_from_first_layer(self, weight_OIkk: Tensor) -> None:
+        """Put `weight_OIkk` into the first convolution and keep all deeper ones transparent."""
+        self.start_transparent()
+        self.convolutions[0].weight.copy_(weight_OIkk)
+
+    def set_beta(self, beta: float) -> None:
+        """Set the rescale factor beta = E||f_S(I)||_F / E||f(I)||_F."""
+        self.beta.fill_(beta)
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Map features of the category module (B, C_in, H, W) to the host's seam (B, C_out, H, W)."""
+        x = features_BCHW if self.reorder is None else features_BCHW[:, self.reorder]
+        x = x * self.beta
+        for convolution in self.convolutions:
+            x = torch.relu(convolution(x))
+        return x

@@ -1,0 +1,243 @@
+"""Learning an adapter: the problem, the knobs, the explicit state, and the loop around a learner.
+
+A learner is a pure quadruple (`prepare`, `init`, `step`, `finish`). Its state is a dictionary of
+tensors and a step counter, so that it can be saved between any two steps and resumed elsewhere; what
+`prepare` returns (synthetic images, targets) is a function of the problem and the seed and is made
+again after a resume, never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Protocol
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from transplant.errors import CheckpointInvalid, InvalidSettings, MergeCancelled
+from transplant.nets.adapter import Adapter
+from transplant.nets.architectures import adapter_architecture, build_adapter, check_joint, seam_of
+from transplant.types import Architecture, Task
+
+
+@dataclass(frozen=True)
+class LabelledSamples:
+    """A few labelled images of the new category, where the learner is given any."""
+
+    images: Tensor  # uint8 (N, 3, H, W)
+    targets: Tensor  # uint8 (N,) or (N, H, W)
+
+
+@dataclass(frozen=True)
+class AdapterProblem:
+    """Connect f to g_S so that g_S(h(f(I))) answers as g_T(f(I)) does. All four modules are frozen.
+
+    `mean_norm` and `host_mean_norm` are E||f(I)||_F and E||f_S(I)||_F where the sites disclosed them;
+    otherwise both are estimated on the same synthetic images.
+    """
+
+    category_module: nn.Module
+    teacher_task_module: nn.Module
+    host_task_module: nn.Module
+    host_category_module: nn.Module
+    architecture: Architecture
+    host_architecture: Architecture
+    task: Task
+    mean_norm: float | None = None
+    host_mean_norm: float | None = None
+    labelled: LabelledSamples | None = None
+    reorder: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        check_joint(self.architecture, self.host_architecture)
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """Every knob of every learner; a learner ignores what is not its own.
+
+    `learning_rate` is Adam's peak (cosine to zero); `weight` is lambda, in units of 1 / E||D'_T||^2 for
+    back-distillation and of the task loss for function distillation.
+    """
+
+    method: str = "function"
+    layers: int = 3
+    kernel: int = 3
+    steps: int = 600
+    batch: int = 64
+    learning_rate: float = 3e-3
+    synthetic_images: int = 4000
+    held_out_images: int = 512
+    nudged_share: float = 0.0
+    nudge_steps: int = 15
+    weight: float = 10.0
+    dummy: str = "lowest-second"
+    enlarged_side: int = 7
+    masks: int = 128
+    checkpoint_every: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {
+            "layers": 1,
+            "kernel": 1,
+            "steps": 0,
+            "batch": 1,
+            "synthetic_images": 1,
+            "checkpoint_every": 1,
+        }
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise InvalidSettings(f"{name} must be at least {value}; got {getattr(self, name)}")
+        if not 0 <= self.nudged_share <= 1:
+            raise InvalidSettings(f"nudged_share must lie in 0..1; got {self.nudged_share}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a JSON document."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LearnerConfig:
+        """Rebuild from `to_dict`.
+
+        Raises:
+            InvalidSettings: on an unknown name.
+        """
+        unknown = set(values) - {entry.name for entry in fields(cls)}
+        if unknown:
+            raise InvalidSettings(f"unknown learner settings: {', '.join(sorted(unknown))}")
+        return cls(**values)
+
+    def with_seed(self, seed: int) -> LearnerConfig:
+        """Return a copy with another seed."""
+        return replace(self, seed=seed)
+
+
+@dataclass(frozen=True)
+class LearnerState:
+    """Explicit, serialisable: how far, and every tensor that the next step needs."""
+
+    step: int
+    tensors: dict[str, Tensor]
+
+    def to_bytes(self) -> bytes:
+        """Serialise as safetensors."""
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        return save_tensors(tensors | {"step": torch.tensor(self.step)})
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> LearnerState:
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            CheckpointInvalid: if the bytes are not such a state.
+        """
+        try:
+            tensors = load_tensors(data)
+            step = int(tensors["step"].item()) if "step" in tensors else -1
+        except (SafetensorError, ValueError, RuntimeError) as error:
+            raise CheckpointInvalid(f"the learner's checkpoint is damaged: {error}") from error
+        if step < 0:
+            raise CheckpointInvalid("the learner's checkpoint does not say its step")
+        return cls(step, {name: tensor for name, tensor in tensors.items() if name != "step"})
+
+
+@dataclass(frozen=True)
+class LearnedAdapter:
+    """What a learner gives back; `figures` are data-free (agreement in percent, losses)."""
+
+    adapter: Adapter
+    architecture: Architecture
+    figures: dict[str, float] = field(default_factory=dict[str, float])
+
+
+class Learner(Protocol):
+    """One method of learning an adapter."""
+
+    def total_steps(self, config: LearnerConfig) -> int:
+        """Return how many times `step` is to be called."""
+        ...
+
+    def prepare(self, problem: AdapterProblem, config: LearnerConfig) -> Any:
+        """Return the material, a function of its arguments only."""
+        ...
+
+    def init(self, problem: AdapterProblem, config: LearnerConfig, material: Any) -> LearnerState:
+        """Return the state before the first step."""
+        ...
+
+    def step(
+        self, problem: AdapterProblem, config: LearnerConfig, material: Any, state: LearnerState
+    ) -> tuple[LearnerState, dict[str, float]]:
+        """Return the next state and this step's figures."""
+        ...
+
+    def finish(
+        self, problem: AdapterProblem, config: LearnerConfig, material: Any, state: LearnerState
+    ) -> LearnedAdapter:
+        """Return the adapter and its figures."""
+        ...
+
+
+def run_learner(
+    learner: Learner,
+    problem: AdapterProblem,
+    config: LearnerConfig,
+    *,
+    resume: bytes | None = None,
+    save: Callable[[bytes], None] | None = None,
+    progress: Callable[[int, int, dict[str, float]], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> LearnedAdapter:
+    """Drive a learner from its start or from a checkpoint to its adapter.
+
+    Args:
+        learner: the method.
+        problem: what to connect.
+        config: the knobs; all randomness comes from `config.seed`.
+        resume: bytes that `save` was given earlier for the same problem and config.
+        save: called with the state every `config.checkpoint_every` steps.
+        progress: called as (steps done, steps in all, figures) before the first and after each step.
+        cancelled: asked before each step.
+
+    Raises:
+        MergeCancelled: if `cancelled` said so.
+        CheckpointInvalid: if `resume` is damaged.
+    """
+    material = learner.prepare(problem, config)
+    state = LearnerState.from_bytes(resume) if resume else learner.init(problem, config, material)
+    total = learner.total_steps(config)
+    figures: dict[str, float] = {}
+    while True:
+        if progress is not None:
+            progress(state.step, total, figures)
+        if state.step >= total:
+            return learner.finish(problem, config, material, state)
+        if cancelled is not None and cancelled():
+            raise MergeCancelled(f"cancelled at step {state.step} of {total}")
+        state, figures = learner.step(problem, config, material, state)
+        if save is not None and state.step % config.checkpoint_every == 0 and state.step < total:
+            save(state.to_bytes())
+
+
+def new_adapter(problem: AdapterProblem, config: LearnerConfig, beta: float) -> tuple[Adapter, Architecture]:
+    """Build the transparent adapter that a problem and its config ask for."""
+    architecture = adapter_architecture(
+        seam_of(problem.architecture).channels,
+        seam_of(problem.host_architecture).channels,
+        config.layers,
+        config.kernel,
+        problem.reorder,
+    )
+    adapter = build_adapter(architecture)
+    adapter.set_beta(beta)
+    return adapter.to(memory_format=torch.channels_last), architecture
+
+
+def step_generator(config: LearnerConfig, step: int) -> torch.Generator:
+    """Return the generator of one step: nothing random outlives a step, so nothing random is stored."""
+    return torch.Generator().manual_seed((config.seed * 1_000_003 + step) % (2**63))

@@ -1,0 +1,95 @@
+"""Error, pixel accuracy and IoU in percent, from one data-set-level confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torchmetrics.classification import BinaryConfusionMatrix
+
+from transplant.types import Task
+
+VOID = 255
+"""Pixels of this value count neither for nor against (VOC's border)."""
+
+
+def as_images(images_u8_BCHW: Tensor) -> Tensor:
+    """Turn stored uint8 images into what nets take: float32 in [0, 1], channels last in memory."""
+    return images_u8_BCHW.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def measure(
+    net: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], task: Task
+) -> dict[str, float]:
+    """Measure a route on labelled batches.
+
+    Args:
+        net: images -> logits, (B, 1) or (B, 1, H, W).
+        batches: uint8 images (B, 3, H, W) and uint8 targets, (B,) or (B, H, W) with 255 = void.
+        task: which measures.
+
+    Returns:
+        {"error"} for classification; {"pixel_accuracy", "mean_accuracy", "iou", "mean_iou",
+        "frequency_weighted_iou"} for segmentation, `iou` being that of the category's own pixels.
+    """
+    confusion = BinaryConfusionMatrix(ignore_index=VOID)
+    for images, targets in batches:
+        logits = net(as_images(images))
+        confusion.update((logits.flatten() > 0).to(torch.int64), targets.flatten().to(torch.int64))
+    return from_confusion(confusion.compute(), task)
+
+
+def floor(targets: Iterable[Tensor], task: Task) -> dict[str, float]:
+    """Return the same measures for the best constant predictor (classification) or all background."""
+    negatives = positives = 0
+    for target in targets:
+        positives += int((target == 1).sum())
+        negatives += int((target == 0).sum())
+    constant_yes = task is Task.CLASSIFICATION and positives > negatives
+    matrix = [[0, negatives], [0, positives]] if constant_yes else [[negatives, 0], [positives, 0]]
+    return from_confusion(torch.tensor(matrix), task)
+
+
+def from_confusion(matrix_TP: Tensor, task: Task) -> dict[str, float]:
+    """Turn a 2 x 2 confusion matrix (rows: truth, columns: prediction) into percent."""
+    counts = matrix_TP.to(torch.float64)
+    total = float(counts.sum())
+    if total == 0:
+        return {"error": 0.0} if task is Task.CLASSIFICATION else dict.fromkeys(_SEGMENTATION, 0.0)
+    accuracy = float(counts.diagonal().sum()) / total
+    if task is Task.CLASSIFICATION:
+        return {"error": 100 * (1 - accuracy)}
+    truth, predicted, hit = counts.sum(1), counts.sum(0), counts.diagonal()
+    union = truth + predicted - hit
+    iou = torch.where(union > 0, hit / union.clamp(min=1), torch.ones_like(union))
+    recall = torch.where(truth > 0, hit / truth.clamp(min=1), torch.ones_like(truth))
+    values = (
+        accuracy,
+        float(recall.mean()),
+        float(iou[1]),
+        float(iou.mean()),
+        float((truth * iou).sum()) / total,
+    )
+    return {name: 100 * value for name, value in zip(_SEGMENTATION, values, strict=True)}
+
+
+_SEGMENTATION = ("pixel_accuracy", "mean_accuracy", "iou", "mean_iou", "frequency_weighted_iou")
+
+
+def gap_closed(
+    task: Task, teacher: dict[str, float], transplanted: dict[str, float], floor: dict[str, float]
+) -> float:
+    """Return which share of the distance floor -> teacher a route closes, by error or by IoU.
+
+    1 means as good as the teacher, 0 no better than a constant. Where the teacher itself is no better
+    than the floor there is nothing to close: 1 if the route is at least as good, else 0.
+    """
+    name = "error" if task is Task.CLASSIFICATION else "iou"
+    sign = -1.0 if task is Task.CLASSIFICATION else 1.0
+    distance = sign * (teacher[name] - floor[name])
+    closed = sign * (transplanted[name] - floor[name])
+    if distance <= 0:
+        return 1.0 if closed >= distance else 0.0
+    return closed / distance

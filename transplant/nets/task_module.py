@@ -1,0 +1,100 @@
+"""Task modules g: the upper layers that solve one task on the seam's feature map.
+
+Both kinds are plain chains of convolutions, ReLUs, pools and transposed convolutions, because
+back-distillation (`transplant.backdistill.pseudo_gradient`) runs them backwards layer by layer. Fully
+connected layers are convolutions, so that an S x S output gradient gives an enlarged D'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class TaskModule(nn.Module):
+    """What both kinds share: y = g(x) for a feature map x of the seam."""
+
+
+class ClassificationModule(TaskModule):
+    """A chain that ends in one logit: is the category in the picture?"""
+
+    def __init__(self, layers: nn.Sequential) -> None:
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Return logits (B, 1)."""
+        return self.layers(features_BCHW).flatten(1)
+
+
+class SegmentationModule(TaskModule):
+    """A fully convolutional branch with skips (Long et al. 2015): one logit per pixel.
+
+    The maps are m_0 = x (the seam), m_1 = stage_1(m_0), ...; the coarsest goes through `head`, is
+    upsampled, and meets the 1x1 scores of finer maps on its way to full size.
+
+    Args:
+        stages: the trunk above the seam; each ends in a pool.
+        head: from the coarsest map to its score.
+        skips: indices of the maps that are scored, coarsest first.
+        scores: one 1x1 convolution a skip.
+        upsamplings: one transposed convolution a skip (to that skip's size), then the final one.
+    """
+
+    def __init__(
+        self,
+        stages: Sequence[nn.Sequential],
+        head: nn.Sequential,
+        skips: Sequence[int],
+        scores: Sequence[nn.Conv2d],
+        upsamplings: Sequence[nn.ConvTranspose2d],
+    ) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.head = head
+        self.skips = tuple(skips)
+        self.scores = nn.ModuleList(scores)
+        self.upsamplings = nn.ModuleList(upsamplings)
+
+    def forward(self, features_BCHW: Tensor) -> Tensor:
+        """Return logits (B, 1, 2H, 2W): the size of the image whose seam is H x W."""
+        maps = [features_BCHW]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        score = self.head(maps[-1])
+        for skip, scored, upsampling in zip(self.skips, self.scores, self.upsamplings, strict=False):
+            score = upsampling(score) + scored(maps[skip])
+        return self.upsamplings[-1](score)
+
+
+def convolution_stage(channels_in: int, channels_out: int, convolutions: int) -> nn.Sequential:
+    """Return `convolutions` 3x3 convolutions with ReLU and a 2x2 max-pool: one VGG stage."""
+    layers: list[nn.Module] = []
+    for index in range(convolutions):
+        layers += [
+            nn.Conv2d(channels_in if index == 0 else channels_out, channels_out, 3, padding=1),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers, nn.MaxPool2d(2))
+
+
+def bilinear_upsampling(factor: int) -> nn.ConvTranspose2d:
+    """Return a learnable one-channel upsampling that starts as bilinear interpolation (FCN's start)."""
+    kernel = 2 * factor
+    layer = nn.ConvTranspose2d(1, 1, kernel, stride=factor, padding=factor // 2, bias=False)
+    position = torch.arange(kernel, dtype=torch.float32)
+    ramp = 1 - (position - (kernel - 1) / 2).abs() / factor
+    with torch.no_grad():
+        layer.weight.copy_(torch.outer(ramp, ramp).view(1, 1, kernel, kernel))
+    return layer
+
+
+def initialise(net: nn.Module, generator: torch.Generator) -> None:
+    """He-initialise every convolution (these VGGs have no BatchNorm); upsamplings stay bilinear."""
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu", generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
