@@ -67,7 +67,8 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.G
 def _colour(count: int, generator: torch.Generator) -> Tensor:
     """Return low-chroma colours (count, 3): a grey plus a smaller colour, now and then a vivid one."""
     grey = torch.rand((count, 1), generator=generator)
-    chroma = torch.randn((count, 3), generator=generator) * _uniform((count, 1), 0.0, 0.35, generator)
+    vividness = 0.4 * torch.rand((count, 1), generator=generator).pow(3)
+    chroma = torch.randn((count, 3), generator=generator) * vividness
     return (grey + chroma).clamp(0, 1)
 
 
@@ -79,9 +80,9 @@ def _ramp(count: int, side: int, generator: torch.Generator) -> Tensor:
 
 
 def _textures(count: int, side: int, generator: torch.Generator) -> Tensor:
-    """Return unit-variance noise (count, 1, side, side) with amplitude spectra 1/f^a, a in 0.5 to 1.8."""
+    """Return unit-variance noise (count, 1, side, side) with amplitude spectra 1/f^a, a in 0.3 to 1.5."""
     frequency = torch.fft.fftfreq(side).view(-1, 1).square() + torch.fft.rfftfreq(side).view(1, -1).square()
-    exponent = _uniform((count, 1, 1), 0.5, 1.8, generator)
+    exponent = _uniform((count, 1, 1), 0.3, 1.5, generator)
     amplitude = frequency.clamp(min=1 / side**2).sqrt().log().mul(-exponent).exp()
     amplitude[:, 0, 0] = 0
     white = torch.fft.rfft2(torch.randn((count, side, side), generator=generator))
