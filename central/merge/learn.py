@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from transplant.backdistill.closed_form import ClosedFormLearner
 from transplant.backdistill.learn_adapter import BackDistillLearner
 from transplant.datafree.function_distillation import FunctionLearner
 from transplant.errors import InvalidSettings
 from transplant.nets.learning import AdapterProblem, LearnedAdapter, Learner, LearnerConfig, run_learner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 METHODS = ("function", "closed-form", "back-distill", "direct-learn")
 

@@ -14,13 +14,13 @@ bit for bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from transplant.backdistill.gradient_pairs import gradient_pair
-from transplant.nets.adapter import Adapter
 from transplant.nets.learning import (
     AdapterProblem,
     LearnedAdapter,
@@ -29,6 +29,9 @@ from transplant.nets.learning import (
     new_adapter,
     step_generator,
 )
+
+if TYPE_CHECKING:
+    from transplant.nets.adapter import Adapter
 
 RIDGE = 1e-8
 """gamma, as a share of the mean diagonal of sum U U^T."""
@@ -55,7 +58,7 @@ class ClosedFormLearner:
     def init(self, problem: AdapterProblem, config: LearnerConfig, material: None) -> LearnerState:  # noqa: ARG002
         """Return empty normal equations in double precision."""
         adapter, _ = new_adapter(problem, config, 1.0)
-        weight = adapter.convolutions[0].weight
+        weight = adapter.chain[0].weight
         columns = weight.shape[0] * config.kernel**2
         return LearnerState(
             0,

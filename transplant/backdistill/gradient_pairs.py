@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from transplant.backdistill.pseudo_gradient import DummyMasks, DummyRule, pseudo_gradient
 from transplant.nets.architectures import image_px
-from transplant.nets.learning import AdapterProblem, LearnerConfig
 from transplant.types import Task
+
+if TYPE_CHECKING:
+    from transplant.nets.learning import AdapterProblem, LearnerConfig
 
 
 def random_output_gradient(

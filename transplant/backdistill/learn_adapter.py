@@ -66,12 +66,7 @@ class BackDistillLearner:
         initialisation is not stated.
         """
         adapter, _ = new_adapter(problem, config, material.beta)
-        generator = step_generator(config, -1)
-        with torch.no_grad():
-            for convolution in adapter.convolutions:
-                spread = (2 / convolution.weight[0].numel()) ** 0.5
-                noise = torch.randn(convolution.weight.shape, generator=generator) * spread
-                convolution.weight.mul_(0.5).add_(0.5 * noise)
+        adapter.start_near_transparent(0.5, 0.5, step_generator(config, -1))
         return LearnerState(0, adam_state(adapter))
 
     def step(

@@ -15,17 +15,21 @@ Shape suffixes: B batch, C channels, H x W the map.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from functools import singledispatch
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from transplant.errors import SeamMismatch
-from transplant.nets.adapter import Adapter
 from transplant.nets.task_module import ClassificationModule, SegmentationModule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from transplant.nets.adapter import Adapter
 
 
 class DummyRule(StrEnum):
@@ -106,7 +110,7 @@ def pseudo_gradient(task_module: nn.Module, gradient: Tensor, masks: DummyMasks)
 def adapter_pseudo_gradient(adapter: Adapter, gradient_BCHW: Tensor) -> Tensor:
     """Return D'_S = h^T(B) for B, the pseudo-gradient at g_S's input. Inside h every dummy is the first."""
     gradient = gradient_BCHW
-    for convolution in reversed(list(adapter.convolutions)):
+    for convolution in reversed(adapter.chain):
         gradient = layer_pseudo_gradient(convolution, gradient)
     gradient = gradient * adapter.beta
     if adapter.reorder is None:

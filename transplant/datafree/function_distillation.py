@@ -87,13 +87,7 @@ class FunctionLearner:
         if self.start is not None:
             adapter.load_state_dict(self.start.state_dict())
             return LearnerState(0, adam_state(adapter))
-        generator = step_generator(config, -1)
-        with torch.no_grad():
-            for convolution in adapter.convolutions:
-                spread = (2 / convolution.weight[0].numel()) ** 0.5
-                convolution.weight.add_(
-                    0.3 * spread * torch.randn(convolution.weight.shape, generator=generator)
-                )
+        adapter.start_near_transparent(1.0, 0.3, step_generator(config, -1))
         return LearnerState(0, adam_state(adapter))
 
     def step(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Adapter(nn.Module):
@@ -42,9 +45,14 @@ class Adapter(nn.Module):
         self.start_transparent()
 
     @property
+    def chain(self) -> list[nn.Conv2d]:
+        """The convolutions, first to last."""
+        return [cast("nn.Conv2d", convolution) for convolution in self.convolutions]
+
+    @property
     def kernel(self) -> int:
         """The side k of every convolution."""
-        return int(self.convolutions[0].weight.shape[-1])
+        return self.chain[0].weight.shape[-1]
 
     @torch.no_grad()
     def start_transparent(self) -> None:
@@ -53,16 +61,29 @@ class Adapter(nn.Module):
         Features behind a ReLU are not negative, and ReLU is idempotent: layers that are centre-tap
         identities hand them through bit for bit, so depth costs nothing at the start.
         """
-        for convolution in self.convolutions:
-            assert isinstance(convolution, nn.Conv2d)  # noqa: S101 - narrows the type
+        for convolution in self.chain:
             nn.init.dirac_(convolution.weight)
-            nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType] - built with bias
+            if convolution.bias is not None:
+                nn.init.zeros_(convolution.bias)
+
+    @torch.no_grad()
+    def start_near_transparent(self, keep: float, noise: float, generator: torch.Generator) -> None:
+        """Set every weight to `keep` times the identity plus `noise` times a He-scaled normal draw.
+
+        An exactly transparent layer has equal taps around the centre; noise tells them apart.
+        """
+        self.start_transparent()
+        for convolution in self.chain:
+            weight = convolution.weight
+            spread = (2 / weight[0].numel()) ** 0.5
+            drawn = torch.randn(tuple(weight.shape), generator=generator) * spread
+            weight.mul_(keep).add_(noise * drawn)
 
     @torch.no_grad()
     def start_from_first_layer(self, weight_OIkk: Tensor) -> None:
         """Put `weight_OIkk` into the first convolution and keep all deeper ones transparent."""
         self.start_transparent()
-        self.convolutions[0].weight.copy_(weight_OIkk)
+        self.chain[0].weight.copy_(weight_OIkk)
 
     def set_beta(self, beta: float) -> None:
         """Set the rescale factor beta = E||f_S(I)||_F / E||f(I)||_F."""
@@ -72,6 +93,6 @@ class Adapter(nn.Module):
         """Map features of the category module (B, C_in, H, W) to the host's seam (B, C_out, H, W)."""
         x = features_BCHW if self.reorder is None else features_BCHW[:, self.reorder]
         x = x * self.beta
-        for convolution in self.convolutions:
+        for convolution in self.chain:
             x = torch.relu(convolution(x))
         return x

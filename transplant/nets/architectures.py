@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -19,6 +19,9 @@ from transplant.nets.task_module import (
     convolution_stage,
 )
 from transplant.types import Architecture, ModuleKind, Seam, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True)
@@ -115,13 +118,15 @@ def checked_architecture(architecture: Architecture, kind: ModuleKind) -> Archit
     given, required = set(names), set(entry.lengths) - entry.optional
     if len(names) != len(given) or given - set(entry.lengths) or required - given:
         raise UnknownArchitecture(
-            f"{architecture.id} takes the hyper-parameters {sorted(entry.lengths)}, each once; got {sorted(names)}"
+            f"{architecture.id} takes the hyper-parameters {sorted(entry.lengths)}, each once; "
+            f"got {sorted(names)}"
         )
     for name, values in architecture.hyper_parameters:
         (fewest, most), (least, largest) = entry.lengths[name], entry.ranges[name]
         if not fewest <= len(values) <= most or any(not least <= value <= largest for value in values):
             raise UnknownArchitecture(
-                f"{architecture.id}.{name} takes {fewest} to {most} values of {least} to {largest}; got {list(values)}"
+                f"{architecture.id}.{name} takes {fewest} to {most} values of {least} to {largest}; "
+                f"got {list(values)[:8]}"
             )
     _check_relations(architecture)
     return architecture

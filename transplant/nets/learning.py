@@ -8,9 +8,8 @@ again after a resume, never stored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -19,9 +18,13 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from transplant.errors import CheckpointInvalid, InvalidSettings, MergeCancelled
-from transplant.nets.adapter import Adapter
 from transplant.nets.architectures import adapter_architecture, build_adapter, check_joint, seam_of
-from transplant.types import Architecture, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from transplant.nets.adapter import Adapter
+    from transplant.types import Architecture, Task
 
 
 @dataclass(frozen=True)
@@ -68,9 +71,9 @@ class LearnerConfig:
     layers: int = 3
     kernel: int = 3
     steps: int = 600
-    batch: int = 64
-    learning_rate: float = 3e-3
-    synthetic_images: int = 4000
+    batch: int = 32
+    learning_rate: float = 8e-3
+    synthetic_images: int = 6000
     held_out_images: int = 512
     nudged_share: float = 0.0
     nudge_steps: int = 15
@@ -235,7 +238,8 @@ def new_adapter(problem: AdapterProblem, config: LearnerConfig, beta: float) -> 
     )
     adapter = build_adapter(architecture)
     adapter.set_beta(beta)
-    return adapter.to(memory_format=torch.channels_last), architecture
+    adapter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks this form
+    return adapter, architecture
 
 
 def step_generator(config: LearnerConfig, step: int) -> torch.Generator:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torchmetrics.classification import BinaryConfusionMatrix
 
 from transplant.types import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 VOID = 255
 """Pixels of this value count neither for nor against (VOC's border)."""

@@ -7,10 +7,13 @@ connected layers are convolutions, so that an S x S output gradient gives an enl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class TaskModule(nn.Module):

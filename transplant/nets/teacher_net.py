@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from transplant.nets.architectures import (
 )
 from transplant.nets.task_module import initialise
 from transplant.types import Architecture, ModuleKind, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class TeacherNet(nn.Module):

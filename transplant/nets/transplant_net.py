@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import Tensor, nn
 
 from transplant.errors import NotFound
-from transplant.types import NetVersion, Route, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from transplant.types import NetVersion, Route, Task
 
 M = TypeVar("M", bound=nn.Module)
 
