@@ -1,0 +1,160 @@
+"""A center without a wire, for the site's side: it founds, proposes candidates and publishes on a verdict."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from transplant.artifact.codec import read_manifest, seal, verify_payload, write_artifact
+from transplant.artifact.digest import canonical_json, sha256_hex
+from transplant.artifact.manifest import Manifest
+from transplant.artifact.net_document import net_digest
+from transplant.errors import CenterUnreachable, MergeNotPossible, NotFound
+from transplant.nets.architectures import adapter_architecture, build_adapter
+from transplant.rpc.messages import Declared
+from transplant.types import MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict
+
+
+class MemoryCenter:
+    """Has the methods of `CentralClient` that a site calls; modules lie in a folder, the rest in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.versions: list[NetVersion] = []
+        self.candidates: dict[str, Route] = {}
+        self.states: dict[str, tuple[Route, MergeState]] = {}
+        self.verdicts: list[Verdict] = []
+        self.calls: list[str] = []
+        self.before: Callable[[str], None] = lambda _call: None
+        self.publishes = True
+        self._declared: dict[str, Manifest] = {}
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        self.before(name)
+
+    def unreachable(self, times: int) -> None:
+        """Fail the next `times` calls as a center that is away."""
+        left = [times]
+
+        def fail(_call: str) -> None:
+            if left[0] > 0:
+                left[0] -= 1
+                raise CenterUnreachable("the center is away")
+
+        self.before = fail
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> MemoryCenter:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def declare(self, manifest: Manifest) -> Declared:
+        self._called("declare")
+        registered = (self.directory / f"{manifest.module_id}.json").is_file()
+        self._declared[f"u-{manifest.module_id}"] = manifest
+        return Declared(
+            "" if registered else f"u-{manifest.module_id}", manifest.module_id, (), registered
+        )
+
+    def upload(self, upload_id: str, path: Path, on_progress: Callable[[int, int], None]) -> None:
+        self._called("upload")
+        self.directory.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, self.directory / f"{upload_id}.part")
+        on_progress(path.stat().st_size, path.stat().st_size)
+
+    def commit(self, upload_id: str, sha256: str) -> str:
+        self._called("commit")
+        manifest, part = self._declared[upload_id], self.directory / f"{upload_id}.part"
+        assert sha256 == manifest.payload_sha256
+        verify_payload(manifest, part)
+        for parent in manifest.parents:
+            assert (self.directory / f"{parent}.json").is_file(), "parents come first"
+        write_artifact(self.directory, manifest, part.read_bytes())
+        part.unlink()
+        return manifest.module_id
+
+    def download(self, module_id: str, directory: Path) -> Path:
+        self._called("download")
+        if not (self.directory / f"{module_id}.json").is_file():
+            raise NotFound(f"no module {module_id}")
+        directory.mkdir(parents=True, exist_ok=True)
+        for suffix in ("safetensors", "json"):
+            shutil.copy(self.directory / f"{module_id}.{suffix}", directory)
+        return directory / f"{module_id}.safetensors"
+
+    def get_version(self, number: int = 0) -> NetVersion:
+        self._called("get_version")
+        if not self.versions or number > len(self.versions):
+            raise NotFound("no such version")
+        return self.versions[number - 1]
+
+    def request_merge(
+        self, category_module: str, task_modules: Sequence[str]
+    ) -> tuple[str, list[MergeSummary]]:
+        self._called("request_merge")
+        f = read_manifest(self.directory / f"{category_module}.json")
+        for task_module in task_modules:
+            g = read_manifest(self.directory / f"{task_module}.json")
+            assert g.task is not None
+            key = sha256_hex(canonical_json([category_module, task_module]))
+            if key in self.states:
+                continue
+            host = next((r for v in self.versions for r in v.routes if r.task is g.task), None)
+            if host is None or host.category == f.category:
+                self._publish(Route(f.category, g.task, category_module, None, task_module, key))
+            else:
+                route = Route(f.category, g.task, category_module, self._adapter(f), host.task_module, key)
+                self.candidates[key] = route
+                self.states[key] = (route, MergeState.VALIDATING)
+        merges = [
+            MergeSummary(key, route.category, route.task, state)
+            for key, (route, state) in self.states.items()
+            if route.category_module == category_module
+        ]
+        return category_module, merges
+
+    def fetch_candidates(self) -> list[tuple[str, Route]]:
+        self._called("fetch_candidates")
+        return list(self.candidates.items())
+
+    def report_verdict(self, verdict: Verdict) -> str:
+        self._called("report_verdict")
+        if verdict.merge_key not in self.candidates:
+            raise MergeNotPossible("this candidate was decided already")
+        self.verdicts.append(verdict)
+        route = self.candidates.pop(verdict.merge_key)
+        if self.publishes:
+            self._publish(route)
+        else:
+            self.states[verdict.merge_key] = (route, MergeState.REJECTED)
+        return self.states[verdict.merge_key][1].value
+
+    def registered(self) -> set[str]:
+        """Return the ids of all modules."""
+        return {path.stem for path in self.directory.glob("*.json")}
+
+    def _adapter(self, f: Manifest) -> str:
+        channels = f.seam.channels
+        architecture = adapter_architecture(channels, channels, 1, 3)
+        manifest, payload = seal(
+            build_adapter(architecture),
+            site="center",
+            category=f.category,
+            kind=ModuleKind.ADAPTER,
+            task=Task.CLASSIFICATION,
+            architecture=architecture,
+            parents=(f.module_id,),
+        )
+        write_artifact(self.directory, manifest, payload)
+        return manifest.module_id
+
+    def _publish(self, route: Route) -> None:
+        last = self.versions[-1] if self.versions else None
+        routes = (*(last.routes if last else ()), route)
+        digest = net_digest(last) if last else None
+        self.versions.append(NetVersion(len(self.versions) + 1, digest, routes))
+        self.states[route.merge_key] = (route, MergeState.PUBLISHED)

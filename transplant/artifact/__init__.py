@@ -1,0 +1,1 @@
+"""Artifacts: manifests, safetensors payloads, digests, and every check on received bytes."""

@@ -1,0 +1,215 @@
+"""Modules to artifacts and back: safetensors payloads, sealed by a manifest, never believed unchecked."""
+
+from __future__ import annotations
+
+import math
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor, nn
+
+from transplant.artifact.digest import sha256_file, sha256_hex
+from transplant.artifact.durable_file import write_durably
+from transplant.artifact.limits import DEFAULT_LIMITS, Limits
+from transplant.artifact.manifest import (
+    ArchitectureModel,
+    FeatureStatistics,
+    Manifest,
+    SeamModel,
+    TrainingRecord,
+    check_layout,
+    implied_seam,
+    parse_manifest,
+    raise_manifest_invalid,
+)
+from transplant.artifact.safetensors_header import parse_header, read_header
+from transplant.errors import DigestMismatch, PayloadMalformed, TensorNotFinite, TooLarge
+from transplant.nets.architectures import build, checked_architecture
+from transplant.nets.transplant_net import freeze
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from transplant.artifact.manifest_fields import TensorSpec
+    from transplant.types import Architecture, ModuleKind, Task
+
+__all__ = [
+    "Limits",
+    "encode",
+    "load_module",
+    "read_manifest",
+    "seal",
+    "verify_payload",
+    "write_artifact",
+]
+
+_ALLOWED = (torch.float32, torch.float16, torch.bfloat16)
+_SCAN_ELEMENTS = 1 << 22
+
+
+def encode(net: nn.Module) -> tuple[bytes, tuple[TensorSpec, ...]]:
+    """Return the safetensors payload of a module and the tensors in it; equal weights give equal bytes.
+
+    Raises:
+        PayloadMalformed: if a tensor is not f32, f16 or bf16.
+        TensorNotFinite: if a weight is NaN, infinite or absurdly large: better here than at the center.
+    """
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in net.state_dict().items():
+        if tensor.dtype not in _ALLOWED:
+            raise PayloadMalformed(f"{name} is {tensor.dtype}; an artifact holds f32, f16 and bf16 only")
+        tensors[name] = tensor.detach().to("cpu", copy=False).contiguous()
+        _check_numbers(name, tensors[name], DEFAULT_LIMITS.max_abs)
+    payload = save_tensors(tensors)
+    header_bytes = int.from_bytes(payload[:8], "little")
+    specs = parse_header(payload[8 : 8 + header_bytes], len(payload) - 8 - header_bytes, DEFAULT_LIMITS)
+    return payload, specs
+
+
+def seal(
+    net: nn.Module,
+    *,
+    site: str,
+    category: str,
+    kind: ModuleKind,
+    task: Task | None,
+    architecture: Architecture,
+    statistics: FeatureStatistics | None = None,
+    metrics: Mapping[str, float] | None = None,
+    training: TrainingRecord | None = None,
+    parents: Sequence[str] = (),
+) -> tuple[Manifest, bytes]:
+    """Return the manifest and the payload of a module: together they are the artifact.
+
+    Raises:
+        ManifestInvalid: naming the field that breaks a rule.
+        UnknownArchitecture: if the architecture is not in the closed table for this kind.
+        TensorNotFinite: if a weight is not a usable number.
+    """
+    checked_architecture(architecture, kind)
+    payload, tensors = encode(net)
+    try:
+        manifest = Manifest(
+            site=site,
+            category=category,
+            kind=kind,
+            task=task,
+            architecture=ArchitectureModel.of(architecture),
+            seam=SeamModel.of(implied_seam(architecture, kind)),
+            tensors=tensors,
+            payload_sha256=sha256_hex(payload),
+            payload_bytes=len(payload),
+            statistics=statistics or FeatureStatistics(),
+            metrics=dict(metrics or {}),
+            training=training or TrainingRecord(),
+            parents=tuple(parents),
+            libraries={
+                "python": platform.python_version(),
+                "safetensors": version("safetensors"),
+                "torch": version("torch"),
+            },
+        )
+    except ValidationError as error:
+        raise_manifest_invalid(error)
+    check_layout(manifest)
+    return manifest, payload
+
+
+def verify_payload(manifest: Manifest, path: Path, limits: Limits = DEFAULT_LIMITS) -> None:
+    """Check every byte of a payload against its manifest, in the order of what a check costs.
+
+    Memory is flat: the digest is taken in blocks and the numbers are scanned in slices of a mapped file.
+
+    Raises:
+        TooLarge: if something is over `limits`.
+        PayloadMalformed: if the file is not the safetensors file that the manifest describes.
+        DigestMismatch: if its sha256 is not the declared one.
+        TensorNotFinite: if a weight is NaN, infinite or larger than `limits.max_abs`.
+        ManifestInvalid: if the manifest does not fit its architecture.
+        UnknownArchitecture: if the architecture is not in the closed table.
+    """
+    check_layout(manifest, limits)
+    size = path.stat().st_size
+    if size > limits.payload_bytes:
+        raise TooLarge(f"the payload has {size} bytes; at most {limits.payload_bytes} are taken")
+    if size != manifest.payload_bytes:
+        raise PayloadMalformed(f"the payload has {size} bytes, the manifest says {manifest.payload_bytes}")
+    actual = sha256_file(path)
+    if actual != manifest.payload_sha256:
+        raise DigestMismatch(f"the payload's sha256 is {actual}, the manifest says {manifest.payload_sha256}")
+    found = {spec.name: spec for spec in read_header(path, limits)}
+    declared = {spec.name: spec for spec in manifest.tensors}
+    for name in sorted(found.keys() | declared.keys()):
+        if found.get(name) != declared.get(name):
+            raise PayloadMalformed(f"the tensor {name} in the payload is not the one that the manifest lists")
+    for name, tensor in _tensors(path):
+        _check_numbers(name, tensor, limits.max_abs)
+
+
+def load_module(manifest: Manifest, path: Path) -> nn.Module:
+    """Return the module of a verified artifact, in evaluation mode and frozen.
+
+    Raises:
+        ArtifactRejected: whatever `verify_payload` finds.
+    """
+    verify_payload(manifest, path)
+    net = build(manifest.architecture.to_type(), manifest.kind, manifest.task)
+    net.load_state_dict(dict(_tensors(path)), strict=True)  # copies: the mapped file is free to go
+    return freeze(net)
+
+
+def write_artifact(directory: Path, manifest: Manifest, payload: bytes) -> Path:
+    """Write `<module_id>.safetensors`, then `<module_id>.json`, each atomically; return the payload's path.
+
+    The manifest comes last: where it stands, the payload is whole.
+
+    Raises:
+        DigestMismatch: if the payload is not the manifest's.
+        StorageFull: if the disk is full; no half file is left.
+    """
+    if sha256_hex(payload) != manifest.payload_sha256:
+        raise DigestMismatch("the payload is not the one that the manifest was sealed with")
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{manifest.module_id}.safetensors"
+    write_durably(path, payload)
+    write_durably(path.with_suffix(".json"), manifest.canonical_bytes())
+    return path
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest from a file.
+
+    Raises:
+        ArtifactRejected: see `parse_manifest`; `DigestMismatch` if the file is named by another module id.
+    """
+    manifest = parse_manifest(path.read_bytes())
+    stem = path.stem
+    if len(stem) == 64 and stem != manifest.module_id:
+        raise DigestMismatch(f"{path.name} holds the manifest of module {manifest.module_id}")
+    return manifest
+
+
+def _tensors(path: Path):
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            for name in file.keys():  # noqa: SIM118 - not a mapping
+                yield name, file.get_tensor(name)
+    except SafetensorError as error:
+        raise PayloadMalformed(f"the payload is not a safetensors file: {error}") from error
+
+
+def _check_numbers(name: str, tensor: Tensor, max_abs: float) -> None:
+    flat = tensor.reshape(-1)
+    for start in range(0, flat.numel(), _SCAN_ELEMENTS):
+        least, largest = torch.aminmax(flat[start : start + _SCAN_ELEMENTS])  # NaN, if any, comes through
+        for value in (float(least), float(largest)):
+            if not math.isfinite(value) or abs(value) > max_abs:
+                raise TensorNotFinite(
+                    f"{name} holds {value}: every weight must be finite and within +-{max_abs:g}"
+                )

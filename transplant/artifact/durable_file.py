@@ -1,0 +1,80 @@
+"""Files that survive a crash: either the old state or the new one, and one answer to a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from transplant.errors import StorageFull
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def storage_errors(where: Path) -> Generator[None]:
+    """Turn "no space left", "quota exceeded" and "file too large" into `StorageFull`.
+
+    This is the only place that reads those error numbers: every writer of the project works inside it.
+
+    Args:
+        where: the file or folder that is being written, for the message.
+
+    Raises:
+        StorageFull: if the system has no room; any other `OSError` passes unchanged.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise StorageFull(f"no room left to write {where}: {error.strerror}") from error
+        raise
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames and new names in `directory` survive a power cut."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with storage_errors(directory):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write `data` to `path` so that no reader and no crash ever sees half of it.
+
+    Temporary file in the same folder (hence the same volume), fsync, rename, fsync of the folder.
+
+    Raises:
+        StorageFull: if the disk is full; `path` is then as it was before.
+    """
+    with storage_errors(path):
+        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file that somebody else wrote to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with storage_errors(path):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

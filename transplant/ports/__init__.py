@@ -1,0 +1,1 @@
+"""Small protocols for what lies outside the process: blobs and time."""

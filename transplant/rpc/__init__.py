@@ -1,0 +1,1 @@
+"""gRPC: channels, conversion of messages, translation of errors, and the one client."""
