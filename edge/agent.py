@@ -1,0 +1,145 @@
+"""The site's whole life in one loop: teach, seal, push, ask for the merge, answer, pull, measure.
+
+Every step is idempotent and starts from what lies on the disk, so the agent keeps no state of its own:
+killed at any moment and started again it goes on where it was. Faults that time can cure (the center is
+away, a disk is full) are waited out; all others end it with their own exit code.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from edge.datasets.site_dataset import Split
+from edge.evaluate import RouteFigures, measure_net
+from edge.outbox import Outbox
+from edge.pull import load_net, pull_version
+from edge.push import enqueue, push_outbox
+from edge.report import write_report
+from edge.seal import SealedTeacher, seal_teacher
+from edge.validate import answer_candidates
+from transplant.errors import NotFound, TransplantError
+from transplant.rpc.client import FINAL_STATES
+from transplant.types import MergeState, NetVersion, Task
+
+if TYPE_CHECKING:
+    from edge.site import Site
+    from edge.teach.teach import Teacher
+    from transplant.rpc.client import CentralClient
+
+log = logging.getLogger(__name__)
+
+
+def run_agent(
+    site: Site,
+    client: CentralClient,
+    *,
+    until_published: bool,
+    stopped: threading.Event | None = None,
+) -> None:
+    """Live as a site.
+
+    Args:
+        site: the site.
+        client: its connection to the center.
+        until_published: leave when every task of the site is published or finally refused, its report
+            written; otherwise go on for ever.
+        stopped: set from outside to leave at the next pause.
+
+    Raises:
+        TransplantError: whatever no retry can cure.
+    """
+    event = stopped or threading.Event()
+    teacher = site.teach()
+    sealed = seal_teacher(
+        teacher,
+        site.data,
+        site.home,
+        site=site.name,
+        category=site.category,
+        disclosure=site.settings.disclosure,
+    )
+    outbox = Outbox(site.home.outbox)
+    enqueue(sealed, outbox)
+    log.info(
+        "sealed %s with %d task modules", sealed.category_module.module_id[:12], len(sealed.task_modules)
+    )
+    follower = _Follower(site, client, teacher, sealed)
+    while not event.is_set():
+        try:
+            for module_id in push_outbox(outbox, site.home, client):
+                log.info("pushed %s", module_id[:12])
+            if follower.turn() and until_published:
+                return
+        except TransplantError as error:
+            if not error.retry:
+                raise
+            log.warning("%s: %s; trying again", error.code(), error)
+        event.wait(site.settings.poll_interval_s)
+
+
+class _Follower:
+    """Follows what the center makes of the site's teacher net; all it remembers is what it has measured."""
+
+    def __init__(self, site: Site, client: CentralClient, teacher: Teacher, sealed: SealedTeacher) -> None:
+        self._site = site
+        self._client = client
+        self._teacher = teacher
+        self._sealed = sealed
+        self._tasks = tuple(sealed.task_modules)
+        self._reported: tuple[int, dict[Task, MergeState]] | None = None
+
+    def turn(self) -> bool:
+        """Ask, answer, pull and measure once; say whether every task came to its end."""
+        site, client = self._site, self._client
+        _, merges = client.request_merge(
+            self._sealed.category_module.module_id,
+            [manifest.module_id for manifest in self._sealed.task_modules.values()],
+        )
+        verdicts = answer_candidates(
+            client, site.home, self._teacher.net, site.category, self._tasks, site.data.load(Split.VALIDATION)
+        )
+        for verdict in verdicts:
+            log.info("answered candidate %s: %s", verdict.merge_key[:12], verdict.transplanted)
+        version = self._newest_version()
+        routed = self._routed(version)
+        states = {merge.task: merge.state for merge in merges} | dict.fromkeys(routed, MergeState.PUBLISHED)
+        # "published" ends a task only once the version that has its route is here: merges may be newer
+        ended = all(
+            task in routed or states.get(task) in FINAL_STATES - {MergeState.PUBLISHED}
+            for task in self._tasks
+        )
+        now = (version.number if version else 0, states)
+        if now != self._reported and (version is not None or ended):
+            self._report(version, states)
+            self._reported = now
+        return ended
+
+    def _newest_version(self) -> NetVersion | None:
+        try:
+            return pull_version(self._client, self._site.home)
+        except NotFound:
+            return None  # the net is not founded yet
+
+    def _routed(self, version: NetVersion | None) -> list[Task]:
+        """Return the tasks for which the version has a route of this very teacher."""
+        own = self._sealed.category_module.module_id
+        return [line.task for line in (version.routes if version else ()) if line.category_module == own]
+
+    def _report(self, version: NetVersion | None, states: dict[Task, MergeState]) -> None:
+        site = self._site
+        net = None if version is None else load_net(site.home, version)
+        figures: list[RouteFigures] = measure_net(
+            self._teacher.net, net, site.category, self._tasks, site.data.load(Split.TEST)
+        )
+        write_report(
+            site.home,
+            site=site.name,
+            category=site.category,
+            version=version.number if version else 0,
+            routes=figures,
+            states=states,
+            raw_bytes=site.data.raw_bytes,
+        )
+        log.info("measured version %d", version.number if version else 0)

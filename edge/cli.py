@@ -1,0 +1,212 @@
+"""`transplant-edge`: what a person or a service types at a data site."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import click
+import typer
+
+from edge.agent import run_agent
+from edge.datasets.site_dataset import Split
+from edge.evaluate import measure_net
+from edge.options import site_options, teacher_options, with_options
+from edge.outbox import Outbox
+from edge.preview import draw_preview
+from edge.pull import load_net, pull_version, read_version
+from edge.push import enqueue, push_outbox
+from edge.report import report_lines, write_report
+from edge.seal import SealedTeacher, read_sealed, seal_teacher
+from edge.settings import EdgeSettings
+from edge.site import Site
+from edge.teach.progress import figures_line
+from transplant.backends.open_audit import install_open_audit
+from transplant.errors import InvalidSettings, NotFound, TransplantError, UnexpectedFailure
+from transplant.types import MergeState
+
+log = logging.getLogger("edge")
+app = typer.Typer(
+    name="transplant-edge",
+    help="A data site: train a teacher net on data that stays here, ship it, measure what comes back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Version = Annotated[int, typer.Option("--version", min=0, help="Which version; 0 is the newest.")]
+
+
+@app.command()
+@with_options(site_options, teacher_options)
+def train(
+    *,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget an earlier training first.")] = False,
+    **flags: Any,
+) -> None:
+    """Train the teacher net, going on from its checkpoint."""
+    site = _site(flags)
+    with site.home.locked():
+        teacher = site.teach(restart=restart)
+    typer.echo(
+        f"{site.category}: best of {teacher.epochs} epochs is {teacher.best.epoch + 1}, on validation "
+        f"{figures_line(teacher.best.figures)}"
+    )
+
+
+@app.command()
+@with_options(site_options, teacher_options)
+def seal(**flags: Any) -> None:
+    """Cut the trained teacher net at the seam and seal its parts for shipping."""
+    site = _site(flags)
+    with site.home.locked():
+        sealed = _sealed(site)
+    for manifest in sealed.manifests():
+        typer.echo(
+            f"{manifest.module_id}  {manifest.kind} {manifest.task or ''}  {manifest.payload_bytes} bytes"
+        )
+
+
+@app.command()
+@with_options(site_options)
+def push(
+    *,
+    request_merge: Annotated[bool, typer.Option(help="Say that the teacher net is complete.")] = True,
+    **flags: Any,
+) -> None:
+    """Ship what is sealed; an interrupted push goes on where it was."""
+    site = _site(flags)
+    with site.home.locked(), site.client() as client:
+        sealed, outbox = read_sealed(site.home), Outbox(site.home.outbox)
+        enqueue(sealed, outbox)
+        for module_id in push_outbox(outbox, site.home, client):
+            typer.echo(f"{module_id}  committed")
+        if request_merge:
+            f, *gs = (manifest.module_id for manifest in sealed.manifests())
+            teacher_id, merges = client.request_merge(f, gs)
+            typer.echo(f"{teacher_id}  teacher complete, {len(merges)} merges")
+
+
+@app.command()
+@with_options(site_options)
+def pull(*, version: Version = 0, **flags: Any) -> None:
+    """Fetch a version of the universal net, every module verified."""
+    site = _site(flags)
+    with site.home.locked(), site.client() as client:
+        pulled = pull_version(client, site.home, version)
+    typer.echo(f"version {pulled.number}: {len(pulled.routes)} routes, {len(pulled.module_ids())} modules")
+
+
+@app.command()
+@with_options(site_options, teacher_options)
+def evaluate(
+    *,
+    version: Version = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    preview: Annotated[
+        Path | None, typer.Option(help="Draw some of the site's images with their segmentations: a PNG.")
+    ] = None,
+    **flags: Any,
+) -> None:
+    """Measure teacher and universal net on this site's own test data; writes report.json."""
+    site = _site(flags)
+    with site.home.locked():
+        report = _report(site, version)
+        if preview is not None:
+            net = load_net(site.home, read_version(site.home, version))
+            draw_preview(site.teach().net, net, site.category, site.data.load(Split.TEST), preview)
+    typer.echo(json.dumps(report, indent=1) if as_json else "\n".join(report_lines(report)))
+
+
+@app.command()
+@with_options(site_options, teacher_options)
+def agent(
+    *,
+    until_published: Annotated[
+        bool, typer.Option("--until-published", help="Leave when all own routes are decided.")
+    ] = False,
+    poll_interval_s: Annotated[float | None, typer.Option(help="Pause between two rounds.")] = None,
+    **flags: Any,
+) -> None:
+    """Do it all: train, seal, push, request the merge, answer candidates, pull, evaluate."""
+    site = _site(flags | {"poll_interval_s": poll_interval_s})
+    with site.home.locked(), site.client() as client:
+        run_agent(site, client, until_published=until_published)
+
+
+def _site(flags: dict[str, Any]) -> Site:
+    return Site(EdgeSettings.of({name: value for name, value in flags.items() if value is not None}))
+
+
+def _sealed(site: Site) -> SealedTeacher:
+    return seal_teacher(
+        site.teach(),
+        site.data,
+        site.home,
+        site=site.name,
+        category=site.category,
+        disclosure=site.settings.disclosure,
+    )
+
+
+def _report(site: Site, number: int) -> dict[str, Any]:
+    teacher = site.teach()
+    try:
+        version = read_version(site.home, number)
+    except NotFound:
+        if number:
+            raise
+        version = None  # nothing pulled yet: the teacher alone is measured
+    net = None if version is None else load_net(site.home, version)
+    figures = measure_net(teacher.net, net, site.category, teacher.tasks, site.data.load(Split.TEST))
+    return write_report(
+        site.home,
+        site=site.settings.site or (site.name if site.settings.kit else site.category),
+        category=site.category,
+        version=version.number if version else 0,
+        routes=figures,
+        states={route.task: MergeState.PUBLISHED for route in figures if route.transplanted},
+        raw_bytes=site.data.raw_bytes,
+    )
+
+
+def main() -> None:
+    """Run the command line; the exit code is that of the error table."""
+    install_open_audit()
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s"
+    )
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return its exit code."""
+    try:
+        code = app(arguments, standalone_mode=False)
+    except TransplantError as error:
+        return _failed(error)
+    except click.ClickException as error:
+        error.show()
+        return InvalidSettings.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return 130
+    except Exception:
+        incident = uuid4().hex[:12]
+        log.exception("incident %s", incident)
+        return _failed(
+            UnexpectedFailure(f"this is a bug; please report incident {incident} with the log above")
+        )
+    return code if isinstance(code, int) else os.EX_OK
+
+
+def _failed(error: TransplantError) -> int:
+    typer.echo(f"error: {error.code()}: {error}", err=True)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

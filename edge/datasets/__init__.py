@@ -1,0 +1,1 @@
+"""A site's images, labels and masks behind one interface, one file for each origin."""

@@ -1,0 +1,71 @@
+"""Measure teacher, universal route and floor side by side, on data that stays here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from transplant.nets.measures import floor, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from edge.datasets.site_dataset import SiteDataset
+    from transplant.nets.teacher_net import TeacherNet
+    from transplant.nets.transplant_net import TransplantNet
+    from transplant.types import Task
+
+
+@dataclass(frozen=True)
+class RouteFigures:
+    """Percentages of one route; `transplanted` is empty where the net has no such route (yet)."""
+
+    task: Task
+    teacher: dict[str, float]
+    transplanted: dict[str, float]
+    floor: dict[str, float]
+    sample_count: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a report."""
+        return asdict(self) | {"task": self.task.value}
+
+
+def measure_route(
+    teacher: TeacherNet, route: nn.Module | None, data: SiteDataset, task: Task
+) -> RouteFigures:
+    """Measure one task three ways on one split.
+
+    Args:
+        teacher: the site's own net.
+        route: the universal net's route, images -> logits, or None.
+        data: the split to measure on.
+        task: which task.
+
+    Raises:
+        DatasetInvalid: if the data has no targets of this task.
+    """
+    _, targets = data.examples(task)
+    own = teacher.eval().route(task)
+    return RouteFigures(
+        task,
+        measure(own, data.batches(task), task),
+        {} if route is None else measure(route, data.batches(task), task),
+        floor([targets], task),
+        len(targets),
+    )
+
+
+def measure_net(
+    teacher: TeacherNet, net: TransplantNet | None, category: str, tasks: Sequence[Task], data: SiteDataset
+) -> list[RouteFigures]:
+    """Measure every task of a site; tasks without a route in `net` have no transplanted figures."""
+    return [measure_route(teacher, _route(net, category, task), data, task) for task in tasks]
+
+
+def _route(net: TransplantNet | None, category: str, task: Task) -> nn.Module | None:
+    if net is None or all((line.category, line.task) != (category, task) for line in net.version.routes):
+        return None
+    return net.route(category, task)

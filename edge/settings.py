@@ -1,0 +1,135 @@
+"""A site's settings: flags over `TRANSPLANT_EDGE_*` variables over defaults, all mistakes told at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from edge.teach.recipe import Optimiser, Precision, Recipe
+from transplant.errors import InvalidName, InvalidSettings
+from transplant.types import Disclosure, Task, checked_name
+
+_PREFIX = "TRANSPLANT_EDGE_"
+_DEFAULTS = Recipe()
+
+
+class EdgeSettings(BaseSettings):
+    """Everything that a person can set for one site."""
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", frozen=True, populate_by_name=True)
+
+    home: Path
+    kit: Path | None = None
+    center: str | None = None
+    site: str | None = None
+    data: str = "scenes"
+    data_root: Annotated[
+        Path, Field(validation_alias=AliasChoices(f"{_PREFIX}DATA_ROOT", "TRANSPLANT_DATA"))
+    ] = Path("../shared/data")
+    data_seed: Annotated[int | None, Field(ge=0)] = None
+    category: str | None = None
+    image_px: Annotated[int | None, Field(ge=32, le=512)] = None
+    tasks: Annotated[tuple[Task, ...], NoDecode] = ()
+    arch: str = "vgg_small"
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = _DEFAULTS.epochs
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = _DEFAULTS.batch_size
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = _DEFAULTS.learning_rate
+    optimiser: Optimiser = _DEFAULTS.optimiser
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = _DEFAULTS.weight_decay
+    patience: Annotated[int, Field(ge=1)] = _DEFAULTS.patience
+    precision: Precision = _DEFAULTS.precision
+    pretrained: bool = False
+    seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    disclosure: Disclosure = Disclosure.NONE
+    poll_interval_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _split_tasks(cls, value: Any) -> Any:
+        """Take a comma list from the environment."""
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("category", "site")
+    @classmethod
+    def _named(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return checked_name("the name", value)
+        except InvalidName as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("disclosure")
+    @classmethod
+    def _possible(cls, value: Disclosure) -> Disclosure:
+        if value not in {Disclosure.NONE, Disclosure.SCALE}:
+            raise ValueError("a site can disclose none or scale")
+        return value
+
+    @classmethod
+    def of(cls, flags: dict[str, Any]) -> Self:
+        """Resolve the flags that were given with the environment and the defaults.
+
+        Raises:
+            InvalidSettings: listing every unknown variable and every value out of range.
+        """
+        known = {f"{_PREFIX}{name.upper()}" for name in cls.model_fields}
+        faults = [
+            f"{name}: there is no such setting"
+            for name in sorted(os.environ)
+            if name.startswith(_PREFIX) and name not in known
+        ]
+        try:
+            settings = cls(**{name: value for name, value in flags.items() if value is not None})
+        except ValidationError as error:
+            for fault in error.errors(include_url=False, include_input=False, include_context=False):
+                name = ".".join(str(part) for part in fault["loc"])
+                faults.append(f"{_flag(name)}: {fault['msg'].removeprefix('Value error, ')}")
+            raise InvalidSettings("; ".join(faults)) from error
+        if faults:
+            raise InvalidSettings("; ".join(faults))
+        return settings
+
+    @property
+    def recipe(self) -> Recipe:
+        """Return the settings of the training."""
+        return Recipe(
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            optimiser=self.optimiser,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            precision=self.precision,
+            pretrained=self.pretrained,
+            seed=self.seed,
+        )
+
+    def required_category(self) -> str:
+        """Return the category.
+
+        Raises:
+            InvalidSettings: if it was not given.
+        """
+        if self.category is None:
+            raise InvalidSettings("--category is missing: which category does this site teach?")
+        return self.category
+
+    def required_kit(self) -> Path:
+        """Return the kit's folder.
+
+        Raises:
+            InvalidSettings: if it was not given.
+        """
+        if self.kit is None:
+            raise InvalidSettings("--kit is missing: give the folder that transplant-central provision made")
+        return self.kit
+
+
+def _flag(name: str) -> str:
+    return "--task" if name.startswith("tasks") else f"--{name.replace('_', '-')}"
