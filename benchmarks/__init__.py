@@ -1,0 +1,1 @@
+"""The measuring side: runs the system as a user would and writes down what happened."""

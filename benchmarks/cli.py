@@ -1,0 +1,130 @@
+"""`transplant-bench`: run a measurement, or turn its records into a report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
+from benchmarks.records import read_records
+from transplant.errors import BenchmarkFailed, TransplantError
+from transplant.types import Disclosure
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+
+
+@app.command()
+def journey(
+    data: Annotated[str, typer.Option(help="what the sites train on: scenes, voc_mammals or cifar10")],
+    out: Annotated[Path, typer.Option(help="folder of everything that the journey makes")],
+    seed: Annotated[int, typer.Option(help="of the sites' data and training")] = 0,
+    categories: Annotated[
+        str | None, typer.Option(help="one site each, by comma; the first founds the net")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="of the teachers")] = None,
+    steps: Annotated[int | None, typer.Option(help="of the adapters")] = None,
+    layers: Annotated[int | None, typer.Option(help="of the adapters")] = None,
+    disclosure: Annotated[
+        Disclosure, typer.Option(help="what a site tells of its features")
+    ] = Disclosure.NONE,
+    runner: Annotated[str, typer.Option(help="engine of the merges: ray or local")] = "ray",
+    workers: Annotated[int, typer.Option(min=1, help="merges side by side")] = 2,
+    data_root: Annotated[
+        Path | None, typer.Option(help="folder of the data packs [TRANSPLANT_DATA or ../shared/data]")
+    ] = None,
+    compare: Annotated[
+        bool | None, typer.Option(help="learn the adapters from 100 labels too, afterwards [not for scenes]")
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="throw away an earlier journey in --out")] = False,
+    timeout_s: Annotated[float, typer.Option(help="give up after so long")] = 3600.0,
+) -> None:
+    """Run a whole federation on this machine: a center and its sites as processes, proved and measured.
+
+    Without --fresh an interrupted journey in --out goes on where it stopped. Ends with an error if a
+    transplanted route does not halve the distance from its floor to its teacher, if anything that was
+    published changed, or if any process opened what is not its own.
+    """
+    from benchmarks.journey.run import run_journey  # torch and matplotlib take seconds: --help should not
+
+    plan = checked_plan(
+        JourneyPlan(
+            data=data,
+            categories=tuple(categories.split(",")) if categories else default_categories(data),
+            seed=seed,
+            epochs=epochs,
+            steps=steps,
+            layers=layers,
+            disclosure=disclosure,
+            runner=runner,
+            workers=workers,
+        )
+    )
+    console = Console(highlight=False)
+    prepare_folder(out, plan, fresh=fresh)
+    outcome = run_journey(
+        plan,
+        out,
+        console,
+        command=shlex.join(["transplant-bench", *sys.argv[1:]]),
+        data_root=None if data == "scenes" else _data_root(data_root),
+        compare=data != "scenes" if compare is None else compare,
+        timeout_s=timeout_s,
+    )
+    console.print(f"report: {out / 'report.md'}, {out / 'report.json'}, pictures in {out / 'pictures'}")
+    if outcome.faults:
+        raise BenchmarkFailed("\n  ".join(["the journey broke a promise or missed a bar:", *outcome.faults]))
+    console.print(
+        "proved: every earlier module and every earlier route's logits unchanged in every version; "
+        "no process but a site's own opened that site's files; every bar met",
+        style="green",
+    )
+
+
+@app.command()
+def report(directory: Annotated[Path, typer.Argument(help="folder with a records.jsonl")]) -> None:
+    """Show the records of a folder as a table."""
+    records = read_records(directory)
+    if not records:
+        raise BenchmarkFailed(f"{directory} holds no records")
+    table = Table(title=str(directory), title_justify="left")
+    names = ("bench", "data", "category", "task", "method", "samples", "seed", "metric", "value", "unit",
+             "teacher", "floor", "baseline", "ratio")  # fmt: skip
+    used = [name for name in names if any(getattr(record, name) is not None for record in records)]
+    for name in used:
+        table.add_column(name)
+    for record in records:
+        cells = [getattr(record, name) for name in used]
+        table.add_row(
+            *(
+                "" if cell is None else f"{cell:.2f}" if isinstance(cell, float) else str(cell)
+                for cell in cells
+            )
+        )
+    Console(width=200 if not sys.stdout.isatty() else None).print(table)
+
+
+def _data_root(chosen: Path | None) -> Path:
+    root = chosen or Path(os.environ.get("TRANSPLANT_DATA", "../shared/data"))
+    if not root.is_dir():
+        raise BenchmarkFailed(f"no data packs at {root}: set --data-root or TRANSPLANT_DATA")
+    return root.resolve()
+
+
+def main() -> None:
+    """Run the command line; an expected error is one line and its own exit code."""
+    try:
+        app()
+    except TransplantError as error:
+        print(f"error: {error.code()}: {error}", file=sys.stderr)  # noqa: T201 - the command line's own voice
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The main job end to end: a whole federation as processes, watched, proved and drawn."""

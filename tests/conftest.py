@@ -1,0 +1,59 @@
+"""What every test shares: one thread a process, the real data packs, and no silent skip of them in CI."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+# Warnings of others' code about others' code, each as narrow as it can be said; all else is an error.
+FOREIGN_WARNINGS = (
+    # typer re-exports two names that click 8.5 took off its list.
+    r"ignore:'click\.utils\.get_(binary|text)_stream' is deprecated:DeprecationWarning",
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Filter foreign warnings; keep this process and those that a test starts on one computing thread.
+
+    The tests share two cores, and a sum over several threads is not reproducible. The variables
+    must stand before the first import of torch or numpy, hence the late import.
+    """
+    for line in FOREIGN_WARNINGS:
+        config.addinivalue_line("filterwarnings", line)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
+    """Turn a skipped `data` test into a failure where the packs are required (CI)."""
+    del call
+    report: pytest.TestReport = yield
+    required = os.environ.get("TRANSPLANT_REQUIRE_DATA") == "1"
+    if required and report.skipped and item.get_closest_marker("data") and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"TRANSPLANT_REQUIRE_DATA=1 and this test did not run: {reason}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Return the root of the repository."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Return the folder of the real data packs, or skip with a plain reason."""
+    root = Path(os.environ.get("TRANSPLANT_DATA", REPOSITORY.parent / "shared" / "data"))
+    if not (root / "voc_mammals").is_dir():
+        pytest.skip(f"no data packs at {root} (set TRANSPLANT_DATA)")
+    return root
