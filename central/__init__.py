@@ -1,0 +1,1 @@
+"""The merge server: receives modules, grows the transplant net, publishes numbered versions."""

@@ -1,0 +1,1 @@
+"""Merging: the plan, the state machine, the loop around both."""

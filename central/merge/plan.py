@@ -1,0 +1,172 @@
+"""The planner: which (category, task) pairs of which teachers become merge tasks. Pure.
+
+Growth follows figure 1 of arXiv 1901.06978. The first teacher founds the net: its own task modules
+become the resident g_S. Each later teacher's tasks are led into the resident g_S of the same task;
+a task that no resident answers is brought along, with its own task module and the identity as h.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from central.merge.tasks import Host, MergeTask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from transplant.types import Route, Seam, Task
+
+
+@dataclass(frozen=True)
+class CompleteTeacher:
+    """A teacher net whose site said that every module of it is here."""
+
+    teacher_id: str
+    site: str
+    category: str
+    category_module: str
+    task_modules: tuple[tuple[Task, str], ...]
+
+
+@dataclass(frozen=True)
+class KnownMerge:
+    """A merge that exists already, in whatever state."""
+
+    teacher_id: str
+    category: str
+    task: Task
+    identity: bool
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the planner looks at.
+
+    Attributes:
+        teachers: complete teachers, in the order in which they were requested.
+        routes: the newest version's routes, oldest first; empty before the founding.
+        merges: every merge ever planned.
+        seams: seam of each category module of `teachers` and `routes`.
+    """
+
+    teachers: tuple[CompleteTeacher, ...]
+    routes: tuple[Route, ...]
+    merges: tuple[KnownMerge, ...]
+    seams: Mapping[str, Seam]
+
+
+@dataclass(frozen=True)
+class PlanPolicy:
+    """The operator's choices: who founds the net (None: the first teacher), how adapters are learned."""
+
+    founder: str | None = None
+    learner: str = ""
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """A new merge; `refusal` says why it can never start (it is then recorded as failed)."""
+
+    teacher_id: str
+    task: MergeTask
+    refusal: str = ""
+
+
+@dataclass
+class _Draft:
+    """The plan while it grows, so that one run never plans the same new task module twice."""
+
+    situation: Situation
+    policy: PlanPolicy
+    brought_along: set[Task] = field(default_factory=set["Task"])
+    busy: set[tuple[str, Task]] = field(default_factory=set["tuple[str, Task]"])
+
+
+def plan(situation: Situation, policy: PlanPolicy) -> tuple[PlannedTask, ...]:
+    """Return the merges to add now; called again after every change, it returns () once all is planned."""
+    if not situation.routes:
+        return tuple(_founding(situation, policy))
+    open_merges = [merge for merge in situation.merges if not merge.ended]
+    draft = _Draft(
+        situation,
+        policy,
+        brought_along={merge.task for merge in open_merges if merge.identity},
+        busy={(merge.category, merge.task) for merge in open_merges},
+    )
+    draft.busy |= {(route.category, route.task) for route in situation.routes}
+    return tuple(_growth(draft))
+
+
+def founder_of(teachers: Iterable[CompleteTeacher], policy: PlanPolicy) -> CompleteTeacher | None:
+    """Return the teacher that founds the net, or None while it is still awaited."""
+    return next((t for t in teachers if policy.founder in (None, t.category)), None)
+
+
+def _founding(situation: Situation, policy: PlanPolicy) -> Iterator[PlannedTask]:
+    if any(not merge.ended for merge in situation.merges):
+        return  # the founding is under way
+    known = {merge.teacher_id for merge in situation.merges}
+    founder = founder_of((t for t in situation.teachers if t.teacher_id not in known), policy)
+    if founder is None:
+        return
+    for task, task_module in founder.task_modules:
+        yield PlannedTask(founder.teacher_id, _merge_task(founder, task, task_module, None, ""))
+
+
+def _growth(draft: _Draft) -> Iterator[PlannedTask]:
+    known = {(merge.teacher_id, merge.task) for merge in draft.situation.merges}
+    for teacher in draft.situation.teachers:
+        for task, task_module in teacher.task_modules:
+            if (teacher.teacher_id, task) in known or (teacher.category, task) in draft.busy:
+                continue
+            planned = _pair(draft, teacher, task, task_module)
+            if planned is not None:
+                if not planned.refusal:
+                    draft.busy.add((teacher.category, task))
+                yield planned
+
+
+def _pair(draft: _Draft, teacher: CompleteTeacher, task: Task, task_module: str) -> PlannedTask | None:
+    residents = [route for route in draft.situation.routes if route.task == task and route.adapter is None]
+    if not residents:
+        if task in draft.brought_along:
+            return None  # another teacher is bringing this task along: wait for it to become resident
+        draft.brought_along.add(task)
+        return PlannedTask(teacher.teacher_id, _merge_task(teacher, task, task_module, None, ""))
+    seam = draft.situation.seams[teacher.category_module]
+    hosts = sorted(residents, key=lambda route: _distance(seam, draft.situation.seams[route.category_module]))
+    best = hosts[0]
+    host = Host(best.category, best.category_module, best.task_module)
+    host_seam = draft.situation.seams[best.category_module]
+    refusal = ""
+    if (host_seam.height, host_seam.width) != (seam.height, seam.width):
+        refusal = (
+            f"the teacher's seam is {seam}, and no resident {task.value} module takes a feature map of "
+            f"{seam.height}x{seam.width} (the nearest takes {host_seam})"
+        )
+    merge_task = _merge_task(teacher, task, task_module, host, draft.policy.learner)
+    return PlannedTask(teacher.teacher_id, merge_task, refusal)
+
+
+def _distance(seam: Seam, other: Seam) -> tuple[int, int]:
+    """Rank hosts: an equal map size is a must, an equal number of channels is welcome, then the oldest."""
+    return (
+        abs(seam.height - other.height) + abs(seam.width - other.width),
+        abs(seam.channels - other.channels),
+    )
+
+
+def _merge_task(
+    teacher: CompleteTeacher, task: Task, task_module: str, host: Host | None, learner: str
+) -> MergeTask:
+    return MergeTask(
+        category=teacher.category,
+        task=task,
+        site=teacher.site,
+        teacher_category_module=teacher.category_module,
+        teacher_task_module=task_module,
+        host=host,
+        learner=learner if host is not None else "",
+    )

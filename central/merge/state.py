@@ -1,0 +1,342 @@
+r"""The life cycle of one merge as a pure function: (status, event) -> (status, commands).
+
+    PLANNED -> LEARNING -> CANDIDATE -> VALIDATING -> PUBLISHED
+                                  \-> REJECTED <-/        (CANCELLED and FAILED from any open state)
+
+Commands follow from the status alone (`outstanding`), so a center that was killed between a transition
+and its command finds the command again; every command is harmless when it is executed twice.
+An event that does not fit the state (late, doubled, out of order) changes nothing. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Literal
+
+from transplant.types import MergeState
+
+ENDED = frozenset({MergeState.PUBLISHED, MergeState.REJECTED, MergeState.CANCELLED, MergeState.FAILED})
+
+
+@dataclass(frozen=True)
+class GatePolicy:
+    """When a candidate is good enough.
+
+    Attributes:
+        minimum_agreement: percent of held-out synthetic samples on which the candidate must answer as
+            the teacher does (gate 1, data-free).
+        minimum_closed: percent of the way from the floor to the teacher that the candidate must close
+            on the owning site's data (gate 3).
+        deadline_s: how long the owning site may take for its verdict.
+        after_deadline: what happens to a candidate without a verdict.
+        attempts: how often a merge is started before its worker's deaths count as a failure.
+    """
+
+    minimum_agreement: float = 60.0
+    minimum_closed: float = 50.0
+    deadline_s: float = 3600.0
+    after_deadline: Literal["reject", "publish"] = "reject"
+    attempts: int = 3
+
+
+@dataclass(frozen=True)
+class MergeStatus:
+    """Where one merge stands. `accepted`: the site's gate is passed, only the publication is missing."""
+
+    merge_key: str
+    identity: bool
+    state: MergeState = MergeState.PLANNED
+    adapter: str | None = None
+    figures: dict[str, float] = field(default_factory=dict[str, float])
+    reason: str = ""
+    attempts: int = 0
+    accepted: bool = False
+    deadline: datetime | None = None
+    version_number: int = 0
+
+    @property
+    def ended(self) -> bool:
+        """Tell whether nothing will happen to this merge any more."""
+        return self.state in ENDED
+
+
+# --- events: what happened -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class EngineReady:
+    """The engine has room for this merge (for an identity: nothing to learn, its turn has come)."""
+
+
+@dataclass(frozen=True)
+class EngineMissed:
+    """The engine is not there, or went away under a running merge."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AdapterLearned:
+    """A worker learned h; its sealed artifact is registered under `adapter`."""
+
+    adapter: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """The worker's process ended without a result."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class LearningFailed:
+    """The merge cannot be learned; trying again would end the same way."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class GatesPassed:
+    """The center's own checks of the candidate are passed."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class GatesFailed:
+    """The center's own checks refuse the candidate, or the publication's check does."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class VerdictReported:
+    """The owning site measured the candidate; `closed` is percent of the way from floor to teacher."""
+
+    closed: float
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TimePassed:
+    """It is now `at`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class VersionPublished:
+    """The route is part of version `number`; recorded in the transaction that publishes."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class CancelRequested:
+    """The owning site or an operator does not want this merge."""
+
+    by: str
+
+
+@dataclass(frozen=True)
+class RequestedAgain:
+    """The site asked again for a merge that failed."""
+
+
+Event = (
+    EngineReady
+    | EngineMissed
+    | AdapterLearned
+    | WorkerDied
+    | LearningFailed
+    | GatesPassed
+    | GatesFailed
+    | VerdictReported
+    | TimePassed
+    | VersionPublished
+    | CancelRequested
+    | RequestedAgain
+)
+
+
+# --- commands: what to do --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StartWhenFree:
+    """Begin as soon as the engine has room, and report `EngineReady`."""
+
+    merge_key: str
+
+
+@dataclass(frozen=True)
+class KeepLearning:
+    """See to it that a worker is learning this merge, from its last checkpoint."""
+
+    merge_key: str
+
+
+@dataclass(frozen=True)
+class StopLearning:
+    """Tell the worker to stop."""
+
+    merge_key: str
+
+
+@dataclass(frozen=True)
+class CheckCandidate:
+    """Run the center's own checks."""
+
+    merge_key: str
+
+
+@dataclass(frozen=True)
+class AwaitVerdict:
+    """Wait for the owning site until `deadline`."""
+
+    merge_key: str
+    deadline: datetime
+
+
+@dataclass(frozen=True)
+class PublishRoute:
+    """Add the route to a new version of the net, unless that would change anything old."""
+
+    merge_key: str
+
+
+Command = StartWhenFree | KeepLearning | StopLearning | CheckCandidate | AwaitVerdict | PublishRoute
+
+
+def outstanding(status: MergeStatus) -> tuple[Command, ...]:
+    """Return what has to be done for a merge in this status."""
+    match status.state:
+        case MergeState.PLANNED:
+            return (StartWhenFree(status.merge_key),)
+        case MergeState.LEARNING:
+            return (KeepLearning(status.merge_key),)
+        case MergeState.CANDIDATE if status.accepted:
+            return (PublishRoute(status.merge_key),)
+        case MergeState.CANDIDATE:
+            return (CheckCandidate(status.merge_key),)
+        case MergeState.VALIDATING if status.accepted:
+            return (PublishRoute(status.merge_key),)
+        case MergeState.VALIDATING if status.deadline is not None:
+            return (AwaitVerdict(status.merge_key, status.deadline),)
+        case _:
+            return ()
+
+
+def step(status: MergeStatus, event: Event, policy: GatePolicy) -> tuple[MergeStatus, tuple[Command, ...]]:
+    """Apply one event; an event that does not fit leaves the status as it is and commands nothing."""
+    after = _after(status, event, policy)
+    if after == status:
+        return status, ()
+    commands = outstanding(after)
+    if status.state == MergeState.LEARNING and after.ended:
+        commands = (StopLearning(status.merge_key), *commands)
+    return after, commands
+
+
+def _after(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
+    if isinstance(event, CancelRequested) and not status.ended:
+        return replace(status, state=MergeState.CANCELLED, reason=f"cancelled by {event.by}")
+    match status.state:
+        case MergeState.PLANNED:
+            return _after_planned(status, event)
+        case MergeState.LEARNING:
+            return _after_learning(status, event, policy)
+        case MergeState.CANDIDATE:
+            return _after_candidate(status, event, policy)
+        case MergeState.VALIDATING:
+            return _after_validating(status, event, policy)
+        case MergeState.FAILED if isinstance(event, RequestedAgain):
+            return replace(status, state=MergeState.PLANNED, reason="", attempts=0)
+        case _:
+            return status
+
+
+def _after_planned(status: MergeStatus, event: Event) -> MergeStatus:
+    match event:
+        case EngineReady():
+            state = MergeState.CANDIDATE if status.identity else MergeState.LEARNING
+            return replace(status, state=state, reason="")
+        case EngineMissed(reason=reason):
+            return replace(status, reason=reason)
+        case LearningFailed(reason=reason):
+            return replace(status, state=MergeState.FAILED, reason=reason)
+        case _:
+            return status
+
+
+def _after_learning(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
+    match event:
+        case AdapterLearned(adapter=adapter, figures=figures):
+            return replace(status, state=MergeState.CANDIDATE, adapter=adapter, figures=figures, reason="")
+        case EngineMissed(reason=reason):
+            return replace(status, state=MergeState.PLANNED, reason=reason)
+        case WorkerDied(reason=reason):
+            attempts = status.attempts + 1
+            if attempts >= policy.attempts:
+                reason = f"the worker died {attempts} times, the last time: {reason}"
+                return replace(status, state=MergeState.FAILED, attempts=attempts, reason=reason)
+            return replace(status, state=MergeState.PLANNED, attempts=attempts, reason=reason)
+        case LearningFailed(reason=reason):
+            return replace(status, state=MergeState.FAILED, reason=reason)
+        case _:
+            return status
+
+
+def _after_candidate(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
+    match event:
+        case GatesPassed() if status.identity:
+            return replace(status, accepted=True)  # the teacher itself: no site needs to measure it again
+        case GatesPassed(at=at):
+            return _gate_on_agreement(status, at, policy)
+        case GatesFailed(reason=reason):
+            return replace(status, state=MergeState.REJECTED, reason=reason)
+        case VersionPublished(number=number) if status.accepted:
+            return replace(status, state=MergeState.PUBLISHED, version_number=number)
+        case _:
+            return status
+
+
+def _gate_on_agreement(status: MergeStatus, at: datetime, policy: GatePolicy) -> MergeStatus:
+    agreement = status.figures.get("agreement")
+    if agreement is None or not agreement >= policy.minimum_agreement:
+        told = "unknown" if agreement is None else f"{agreement:.1f} %"
+        reason = (
+            f"data-free agreement with the teacher is {told}, the policy asks {policy.minimum_agreement:g} %"
+        )
+        return replace(status, state=MergeState.REJECTED, reason=reason)
+    deadline = at + timedelta(seconds=policy.deadline_s)
+    return replace(status, state=MergeState.VALIDATING, deadline=deadline)
+
+
+def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
+    match event:
+        case VerdictReported(closed=closed, figures=figures) if not status.accepted:
+            merged = {**status.figures, **figures, "closed": closed}
+            if closed >= policy.minimum_closed:
+                return replace(status, accepted=True, figures=merged)
+            reason = (
+                f"on the site's data the route closes {closed:.1f} % of the way from the floor to the "
+                f"teacher, the policy asks {policy.minimum_closed:g} %"
+            )
+            return replace(status, state=MergeState.REJECTED, figures=merged, reason=reason)
+        case TimePassed(at=at) if (
+            not status.accepted and status.deadline is not None and at >= status.deadline
+        ):
+            if policy.after_deadline == "publish":
+                return replace(status, accepted=True, reason="published without the site's verdict")
+            reason = f"no verdict from the site within {policy.deadline_s:g} s"
+            return replace(status, state=MergeState.REJECTED, reason=reason)
+        case GatesFailed(reason=reason):
+            return replace(status, state=MergeState.REJECTED, reason=reason)
+        case VersionPublished(number=number) if status.accepted:
+            return replace(status, state=MergeState.PUBLISHED, version_number=number)
+        case _:
+            return status

@@ -1,0 +1,100 @@
+"""A merge task: a frozen value whose key is the digest of its inputs, so running it twice is harmless."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from transplant.artifact.digest import canonical_json, derive_seed, sha256_hex
+from transplant.types import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True)
+class Host:
+    """The resident task module g_S that a route is led into, and the category module it was trained on."""
+
+    category: str
+    category_module: str
+    task_module: str
+
+
+@dataclass(frozen=True)
+class MergeTask:
+    """Bring one task of one teacher into the transplant net.
+
+    Attributes:
+        category: what the teacher recognises.
+        task: which of its tasks.
+        site: owner of the teacher; it validates the candidate on its own data.
+        teacher_category_module: id of the teacher's f.
+        teacher_task_module: id of the teacher's g_T.
+        host: where the adapter leads to; None where g_T itself joins the net and h is the identity
+            (a founder, or a task that the net does not know yet).
+        learner: canonical JSON of the learner's settings; "" where nothing is learned.
+    """
+
+    category: str
+    task: Task
+    site: str
+    teacher_category_module: str
+    teacher_task_module: str
+    host: Host | None
+    learner: str = ""
+
+    @property
+    def identity(self) -> bool:
+        """Tell whether h is the identity, so that there is nothing to learn."""
+        return self.host is None
+
+    @property
+    def key(self) -> str:
+        """Return the digest of every input: the same inputs are one merge, with one seed and one result."""
+        return sha256_hex(self.to_document())
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of every random choice of this merge."""
+        return derive_seed("merge", self.key)
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """Return the learner's settings."""
+        return cast("dict[str, object]", json.loads(self.learner)) if self.learner else {}
+
+    def to_document(self) -> bytes:
+        """Return the canonical JSON of this task (what its key is the digest of)."""
+        host = self.host
+        return canonical_json(
+            {
+                "category": self.category,
+                "task": self.task.value,
+                "site": self.site,
+                "teacher": [self.teacher_category_module, self.teacher_task_module],
+                "host": None if host is None else [host.category, host.category_module, host.task_module],
+                "learner": self.settings,
+            }
+        )
+
+
+def learner_document(settings: Mapping[str, object]) -> str:
+    """Return the canonical form of learner settings as they stand in a `MergeTask`."""
+    return canonical_json(dict(settings)).decode()
+
+
+def task_from_document(document: bytes) -> MergeTask:
+    """Rebuild a task from `MergeTask.to_document`."""
+    fields = json.loads(document)
+    host = fields["host"]
+    return MergeTask(
+        category=fields["category"],
+        task=Task(fields["task"]),
+        site=fields["site"],
+        teacher_category_module=fields["teacher"][0],
+        teacher_task_module=fields["teacher"][1],
+        host=None if host is None else Host(*host),
+        learner=learner_document(fields["learner"]) if fields["learner"] else "",
+    )

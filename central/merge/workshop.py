@@ -1,0 +1,158 @@
+"""Where workers leave what must outlive them: one folder a merge with checkpoint, progress, result.
+
+Files, because they serve a thread and a Ray worker alike, and a center that was killed finds them.
+A Ray on other machines needs this folder and the store on a volume that they share.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from transplant.artifact.durable_file import storage_errors, write_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a worker has come, and its latest figures."""
+
+    step: int = 0
+    total_steps: int = 0
+    figures: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a worker ended: an error's class and message, or the adapter's canonical manifest and figures."""
+
+    error: str = ""
+    message: str = ""
+    manifest: bytes = b""
+    figures: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """The folder `<home>/merges`."""
+
+    root: Path
+
+    def bench(self, merge_key: str) -> Workbench:
+        """Return the folder of one merge."""
+        return Workbench(self.root / merge_key)
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the merges that have a folder."""
+        return tuple(sorted(path.name for path in self.root.iterdir())) if self.root.is_dir() else ()
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The folder of one merge."""
+
+    folder: Path
+
+    def prepare(self) -> None:
+        """Make the folder; take the stop sign and the failure of an earlier run away."""
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._stop_sign.unlink(missing_ok=True)
+        outcome = self.outcome()
+        if outcome is not None and outcome.error:
+            self._outcome.unlink(missing_ok=True)
+
+    def checkpoint(self) -> bytes | None:
+        """Return the last saved state of the learner, or None."""
+        try:
+            return self._checkpoint.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def save_checkpoint(self, state: bytes) -> None:
+        """Replace the saved state; a crash leaves the old one or the new one."""
+        write_durably(self._checkpoint, state)
+
+    def drop_checkpoint(self) -> None:
+        """Forget the saved state: it is damaged or of other settings."""
+        self._checkpoint.unlink(missing_ok=True)
+
+    def progress(self) -> Progress:
+        """Return how far the worker says it is; all zero where it said nothing."""
+        try:
+            fields = json.loads(self._progress.read_bytes())
+            return Progress(int(fields["step"]), int(fields["total_steps"]), dict(fields["figures"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return Progress()
+
+    def report(self, step: int, total_steps: int, figures: dict[str, float]) -> None:
+        """Tell how far the worker is. Not synced: it is news, not a record."""
+        finite = {name: value for name, value in figures.items() if abs(value) < float("inf")}
+        document = {"step": step, "total_steps": total_steps, "figures": finite}
+        temporary = self.folder / f".progress.{os.getpid()}.tmp"
+        temporary.write_bytes(json.dumps(document).encode())
+        temporary.replace(self._progress)
+
+    def ask_to_stop(self) -> None:
+        """Put up the stop sign; the worker sees it before its next step."""
+        if self.folder.is_dir():
+            self._stop_sign.touch()
+
+    def stopped(self) -> bool:
+        """Tell whether the stop sign is up."""
+        return self._stop_sign.exists()
+
+    def outcome(self) -> Outcome | None:
+        """Return how the worker ended, or None while it has not."""
+        try:
+            fields = json.loads(self._outcome.read_bytes())
+        except FileNotFoundError:
+            return None
+        return Outcome(fields["error"], fields["message"], fields["manifest"].encode(), fields["figures"])
+
+    def write_outcome(self, outcome: Outcome, payload: bytes = b"") -> None:
+        """Leave the result: the adapter's payload first, so that where an outcome stands, all is whole."""
+        if payload:
+            write_durably(self.adapter, payload)
+        document = {
+            "error": outcome.error,
+            "message": outcome.message,
+            "manifest": outcome.manifest.decode(),
+            "figures": outcome.figures,
+        }
+        write_durably(self._outcome, json.dumps(document, sort_keys=True).encode())
+
+    def tidy(self) -> None:
+        """Keep the progress, throw away what a worker needed: its result is registered."""
+        for path in (self._checkpoint, self.adapter, self._outcome, self._stop_sign):
+            path.unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Throw the folder away: the merge has ended."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def adapter(self) -> Path:
+        """Payload of the learned adapter, whole where there is an outcome without error."""
+        return self.folder / "adapter.safetensors"
+
+    @property
+    def _outcome(self) -> Path:
+        return self.folder / "outcome.json"
+
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / "checkpoint.safetensors"
+
+    @property
+    def _progress(self) -> Path:
+        return self.folder / "progress.json"
+
+    @property
+    def _stop_sign(self) -> Path:
+        return self.folder / "stop"

@@ -1,0 +1,1 @@
+"""The registry: the only SQL of the system."""

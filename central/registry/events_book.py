@@ -1,0 +1,39 @@
+"""What watchers are told, in the order in which it happened."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from central.registry.tables import EventRow
+from central.registry.values import EventRecord
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+MODULE_ACCEPTED = "ModuleAccepted"
+MERGE_MOVED = "MergeMoved"
+VERSION_PUBLISHED = "VersionPublished"
+
+
+class EventsBook:
+    """Events, within one transaction."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, kind: str, subject: str, at: datetime, *, category: str = "", detail: str = "") -> None:
+        """Append an event; `category` limits who may see it to that category's sites."""
+        self._session.add(EventRow(kind=kind, subject=subject, category=category, detail=detail, at=at))
+        self._session.flush()
+
+    def after(self, event_id: int, limit: int = 200) -> tuple[EventRecord, ...]:
+        """Return the next events."""
+        query = select(EventRow).where(EventRow.event_id > event_id).order_by(EventRow.event_id).limit(limit)
+        return tuple(
+            EventRecord(row.event_id, row.kind, row.subject, row.category, row.detail)
+            for row in self._session.scalars(query)
+        )

@@ -1,0 +1,1 @@
+"""Alembic migrations, packaged so that a center upgrades its own schema."""

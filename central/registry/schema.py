@@ -1,0 +1,40 @@
+"""Bringing a database to the schema of this release."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+
+from transplant.errors import RegistryDamaged
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def upgrade_schema(engine: Engine) -> None:
+    """Apply every migration that is missing, all in one transaction.
+
+    Raises:
+        RegistryDamaged: if the database was written by a newer release.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    head = ScriptDirectory.from_config(config).get_current_head()
+    with engine.begin() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == head:
+            return
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise RegistryDamaged(
+                f"the registry was written by another release of this program: {error}"
+            ) from error

@@ -1,0 +1,243 @@
+"""Every table of the registry, as typed rows."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+_DIGEST = String(64)
+_NAME = String(63)
+_COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only in INTEGER PRIMARY KEY
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A point in time in UTC; SQLite forgets the zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Store in UTC."""
+        del dialect
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return with the zone."""
+        del dialect
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+class Row(DeclarativeBase):
+    """Base of every table."""
+
+
+class SiteRow(Row):
+    """A site that has been provisioned."""
+
+    __tablename__ = "sites"
+    name: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class SiteCategoryRow(Row):
+    """A category that a site may bring."""
+
+    __tablename__ = "site_categories"
+    site: Mapped[str] = mapped_column(ForeignKey("sites.name"), primary_key=True)
+    category: Mapped[str] = mapped_column(_NAME, primary_key=True)
+
+
+class CertificateRow(Row):
+    """A client certificate that this center issued; calls with any other are refused."""
+
+    __tablename__ = "certificates"
+    serial: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
+    role: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(_NAME, index=True)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class BlobRow(Row):
+    """A payload in the blob store that some module refers to."""
+
+    __tablename__ = "blobs"
+    sha256: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+
+
+class ModuleRow(Row):
+    """A registered module; `manifest` holds the canonical bytes whose sha256 is the id."""
+
+    __tablename__ = "modules"
+    module_id: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, unique=True)
+    site: Mapped[str] = mapped_column(_NAME, index=True)
+    category: Mapped[str] = mapped_column(_NAME, index=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    task: Mapped[str | None] = mapped_column(String(32))
+    payload_sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
+    manifest: Mapped[bytes] = mapped_column(LargeBinary)
+    accepted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class UploadRow(Row):
+    """A declared module whose bytes are on their way; the upload's id is the module's.
+
+    `admitted` once every check is passed.
+    """
+
+    __tablename__ = "uploads"
+    upload_id: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
+    site: Mapped[str] = mapped_column(ForeignKey("sites.name"), index=True)
+    payload_sha256: Mapped[str] = mapped_column(_DIGEST)
+    payload_bytes: Mapped[int] = mapped_column(BigInteger)
+    manifest: Mapped[bytes] = mapped_column(LargeBinary)
+    admitted: Mapped[bool]
+    declared_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TeacherRow(Row):
+    """A complete teacher net: its site asked for a merge."""
+
+    __tablename__ = "teachers"
+    teacher_id: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, unique=True)
+    site: Mapped[str] = mapped_column(_NAME)
+    category: Mapped[str] = mapped_column(_NAME, index=True)
+    category_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
+    requested_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class TeacherTaskRow(Row):
+    """One task module of a complete teacher."""
+
+    __tablename__ = "teacher_tasks"
+    teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.teacher_id"), primary_key=True)
+    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    task_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
+
+
+class MergeRow(Row):
+    """A merge task and where it stands; `task_document` is what `merge_key` is the digest of."""
+
+    __tablename__ = "merges"
+    merge_key: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, unique=True)
+    teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.teacher_id"), index=True)
+    site: Mapped[str] = mapped_column(_NAME)
+    category: Mapped[str] = mapped_column(_NAME, index=True)
+    task: Mapped[str] = mapped_column(String(32))
+    identity: Mapped[bool]
+    task_document: Mapped[bytes] = mapped_column(LargeBinary)
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    adapter: Mapped[str | None] = mapped_column(ForeignKey("modules.module_id"))
+    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
+    reason: Mapped[str] = mapped_column(Text)
+    attempts: Mapped[int]
+    accepted: Mapped[bool]
+    deadline: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    version_number: Mapped[int]
+
+
+class MergeTransitionRow(Row):
+    """One step of a merge's life: append-only."""
+
+    __tablename__ = "merge_transitions"
+    transition_id: Mapped[int] = mapped_column(_COUNTER, primary_key=True, autoincrement=True)
+    merge_key: Mapped[str] = mapped_column(ForeignKey("merges.merge_key"), index=True)
+    event: Mapped[str] = mapped_column(String(32))
+    from_state: Mapped[str] = mapped_column(String(16))
+    to_state: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str] = mapped_column(Text)
+    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class VersionRow(Row):
+    """A published version of the transplant net; its routes are all routes up to its number."""
+
+    __tablename__ = "versions"
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    digest: Mapped[str] = mapped_column(_DIGEST, unique=True)
+    parent_digest: Mapped[str | None] = mapped_column(_DIGEST)
+    published_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = (CheckConstraint("number >= 1", name="ck_versions_number"),)
+
+
+class RouteRow(Row):
+    """A route and the version it came with. Its key makes a second publication impossible."""
+
+    __tablename__ = "routes"
+    merge_key: Mapped[str] = mapped_column(ForeignKey("merges.merge_key"), primary_key=True)
+    version_number: Mapped[int] = mapped_column(ForeignKey("versions.number"), index=True)
+    position: Mapped[int] = mapped_column(BigInteger, unique=True)
+    category: Mapped[str] = mapped_column(_NAME)
+    task: Mapped[str] = mapped_column(String(32))
+    category_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
+    adapter: Mapped[str | None] = mapped_column(ForeignKey("modules.module_id"))
+    task_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
+    __table_args__ = (UniqueConstraint("category", "task", name="uq_routes_category_task"),)
+
+
+class ProbeDigestRow(Row):
+    """sha256 of a route's logits on the probe batch, as they were when it was published."""
+
+    __tablename__ = "probe_digests"
+    merge_key: Mapped[str] = mapped_column(ForeignKey("routes.merge_key"), primary_key=True)
+    numerics: Mapped[str] = mapped_column(String(255), primary_key=True)
+    logits_sha256: Mapped[str] = mapped_column(_DIGEST)
+
+
+class ForgettingCheckRow(Row):
+    """What one publication compared: append-only, for whoever wants to see the proof."""
+
+    __tablename__ = "forgetting_checks"
+    check_id: Mapped[int] = mapped_column(_COUNTER, primary_key=True, autoincrement=True)
+    version_number: Mapped[int] = mapped_column(ForeignKey("versions.number"), index=True)
+    subject: Mapped[str] = mapped_column(String(255))
+    before_sha256: Mapped[str] = mapped_column(_DIGEST)
+    after_sha256: Mapped[str] = mapped_column(_DIGEST)
+
+
+class VerdictRow(Row):
+    """What the owning site measured for a candidate."""
+
+    __tablename__ = "verdicts"
+    merge_key: Mapped[str] = mapped_column(ForeignKey("merges.merge_key"), primary_key=True)
+    site: Mapped[str] = mapped_column(_NAME)
+    closed: Mapped[float] = mapped_column(Float)
+    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
+    reported_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class EventRow(Row):
+    """Something that watchers are told; written in the transaction of what it tells about."""
+
+    __tablename__ = "events"
+    event_id: Mapped[int] = mapped_column(_COUNTER, primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(32))
+    subject: Mapped[str] = mapped_column(String(64))
+    category: Mapped[str] = mapped_column(String(63))
+    detail: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    __table_args__ = ({"sqlite_autoincrement": True},)

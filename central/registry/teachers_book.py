@@ -1,0 +1,71 @@
+"""Complete teachers: one category module and the task modules trained on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from central.merge.plan import CompleteTeacher
+from central.registry.tables import TeacherRow, TeacherTaskRow
+from transplant.errors import RegistryConflict
+from transplant.types import Task
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy.orm import Session
+
+
+class TeachersBook:
+    """Teachers, within one transaction. A teacher's id is that of its category module."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def add(self, teacher: CompleteTeacher, at: datetime) -> None:
+        """Record a teacher, or more task modules of a known one.
+
+        Raises:
+            RegistryConflict: if it has another module for one of these tasks already.
+        """
+        if self._session.get(TeacherRow, teacher.teacher_id) is None:
+            last = self._session.scalar(select(func.max(TeacherRow.position))) or 0
+            self._session.add(
+                TeacherRow(
+                    teacher_id=teacher.teacher_id,
+                    position=last + 1,
+                    site=teacher.site,
+                    category=teacher.category,
+                    category_module=teacher.category_module,
+                    requested_at=at,
+                )
+            )
+            self._session.flush()
+        for task, task_module in teacher.task_modules:
+            known = self._session.get(TeacherTaskRow, (teacher.teacher_id, task.value))
+            if known is None:
+                row = TeacherTaskRow(teacher_id=teacher.teacher_id, task=task.value, task_module=task_module)
+                self._session.add(row)
+            elif known.task_module != task_module:
+                raise RegistryConflict(
+                    f"this teacher has another {task.value} module already ({known.task_module[:12]}); "
+                    "a newly trained teacher needs its own category module"
+                )
+        self._session.flush()
+
+    def all(self) -> tuple[CompleteTeacher, ...]:
+        """Return every teacher, in the order in which they were requested."""
+        tasks: dict[str, list[tuple[Task, str]]] = {}
+        for row in self._session.scalars(select(TeacherTaskRow).order_by(TeacherTaskRow.task)):
+            tasks.setdefault(row.teacher_id, []).append((Task(row.task), row.task_module))
+        return tuple(
+            CompleteTeacher(
+                teacher_id=row.teacher_id,
+                site=row.site,
+                category=row.category,
+                category_module=row.category_module,
+                task_modules=tuple(tasks.get(row.teacher_id, ())),
+            )
+            for row in self._session.scalars(select(TeacherRow).order_by(TeacherRow.position))
+        )

@@ -1,0 +1,103 @@
+"""What the registry hands out: frozen values, never rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from central.merge.state import MergeStatus
+    from central.merge.tasks import MergeTask
+    from transplant.types import ModuleKind, Role, Task
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A client certificate that this center issued."""
+
+    serial: str
+    role: Role
+    name: str
+    expires_at: datetime
+    revoked: bool
+
+
+@dataclass(frozen=True)
+class RegisteredModule:
+    """A module of the registry; `manifest` are the canonical bytes that its id is the digest of."""
+
+    module_id: str
+    position: int
+    site: str
+    category: str
+    kind: ModuleKind
+    task: Task | None
+    payload_sha256: str
+    payload_bytes: int
+    manifest: bytes
+
+
+@dataclass(frozen=True)
+class DeclaredUpload:
+    """A module whose bytes are on their way. The upload's id is the module's."""
+
+    upload_id: str
+    site: str
+    payload_sha256: str
+    payload_bytes: int
+    manifest: bytes
+    admitted: bool
+    declared_at: datetime
+
+
+@dataclass(frozen=True)
+class SiteUse:
+    """What a site uses of its quota: registered and declared bytes, modules, uploads under way."""
+
+    registered_bytes: int
+    declared_bytes: int
+    modules: int
+    open_uploads: int
+
+
+@dataclass(frozen=True)
+class StoredMerge:
+    """A merge task, who asked for it, and where it stands."""
+
+    position: int
+    teacher_id: str
+    task: MergeTask
+    status: MergeStatus
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One step of a merge's life."""
+
+    event: str
+    from_state: str
+    to_state: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class EventRecord:
+    """Something that watchers are told; `category` is "" where everybody may know."""
+
+    event_id: int
+    kind: str
+    subject: str
+    category: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One thing compared before and after a publication (a module's bytes, a route's logits)."""
+
+    subject: str
+    before_sha256: str
+    after_sha256: str

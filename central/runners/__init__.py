@@ -1,0 +1,1 @@
+"""Engines that execute merge tasks: one plan, two engines."""

@@ -1,0 +1,1 @@
+"""gRPC servicers: parse, use case, reply."""

@@ -1,0 +1,1 @@
+"""What the center does, one verb a file."""

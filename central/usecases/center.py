@@ -1,0 +1,51 @@
+"""What every use case works with: the ports, and the operator's policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from central.merge.plan import PlanPolicy
+from central.merge.state import GatePolicy
+from central.usecases.bell import Bell
+from transplant.artifact.limits import Limits
+
+if TYPE_CHECKING:
+    from central.merge.workshop import Workshop
+    from central.registry.registry import Registry
+    from central.usecases.part_files import PartFiles
+    from transplant.ports.blob_store import BlobStore
+    from transplant.ports.clock import Clock
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What one site may use, and what the disk must keep free."""
+
+    bytes: int = 50 << 30
+    modules: int = 10_000
+    open_uploads: int = 16
+    disk_reserve_bytes: int = 256 << 20
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The operator's decisions."""
+
+    plan: PlanPolicy = field(default_factory=PlanPolicy)
+    gates: GatePolicy = field(default_factory=GatePolicy)
+    limits: Limits = field(default_factory=Limits)
+    quota: Quota = field(default_factory=Quota)
+
+
+@dataclass(frozen=True)
+class Center:
+    """A merge server without its network and its loop."""
+
+    registry: Registry
+    store: BlobStore
+    parts: PartFiles
+    workshop: Workshop
+    clock: Clock
+    policy: Policy = field(default_factory=Policy)
+    bell: Bell = field(default_factory=Bell)

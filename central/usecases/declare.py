@@ -1,0 +1,133 @@
+"""A site announces a module; the answer says which of its bytes are still missing."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from central.registry.values import DeclaredUpload
+from transplant.artifact.manifest import check_layout, parse_manifest
+from transplant.errors import NotAllowed, NotFound, QuotaExceeded, StorageFull
+from transplant.rpc.messages import Declared, UploadState
+from transplant.types import ByteRange, ModuleKind, Role
+
+if TYPE_CHECKING:
+    from central.registry.registry import Books
+    from central.usecases.center import Center
+    from transplant.artifact.manifest import Manifest
+    from transplant.types import Identity
+
+
+def declare(center: Center, caller: Identity, manifest: Manifest) -> Declared:
+    """Open an upload for a module, or find the one that is open, or say that it is registered already.
+
+    Raises:
+        TooLarge, ManifestInvalid, UnknownArchitecture: if the manifest breaks a rule.
+        NotAllowed: if the seal is another site's, the category is not the caller's, or it is an adapter.
+        QuotaExceeded: if the site has used up its quota.
+        StorageFull: if the disk has no room for it.
+    """
+    check_layout(manifest, center.policy.limits)
+    module_id = manifest.module_id
+    with center.registry.write() as books:
+        check_ownership(books, caller, manifest)
+        if books.modules.has(module_id):
+            return Declared("", module_id, (), registered=True)
+        upload = books.uploads.get(module_id)
+        if upload is None:
+            _check_room(center, books, caller, manifest)
+            upload = DeclaredUpload(
+                upload_id=module_id,
+                site=caller.name,
+                payload_sha256=manifest.payload_sha256,
+                payload_bytes=manifest.payload_bytes,
+                manifest=manifest.canonical_bytes(),
+                admitted=False,
+                declared_at=center.clock.now(),
+            )
+            books.uploads.add(upload)
+    return Declared(upload.upload_id, module_id, missing_of(center, upload), registered=False)
+
+
+def upload_status(center: Center, caller: Identity, upload_id: str) -> UploadState:
+    """Return how far an upload has come.
+
+    Raises:
+        NotFound: if the caller has no such upload and no module that came by it.
+    """
+    with center.registry.read() as books:
+        upload = books.uploads.get(upload_id)
+        if upload is not None and upload.site == caller.name:
+            missing = missing_of(center, upload)
+            durable = missing[0].start if missing else upload.payload_bytes
+            return UploadState(durable, missing, registered=False, module_id=upload_id)
+        if books.modules.has(upload_id):
+            module = books.modules.get(upload_id)
+            if module.site == caller.name:
+                return UploadState(module.payload_bytes, (), registered=True, module_id=upload_id)
+    raise NotFound(f"no upload {upload_id[:80]}")
+
+
+def upload_of(books: Books, caller: Identity, upload_id: str) -> DeclaredUpload:
+    """Return an upload of the caller.
+
+    Raises:
+        NotFound: if there is none, or it is another site's.
+    """
+    upload = books.uploads.get(upload_id)
+    if upload is None or upload.site != caller.name:
+        raise NotFound(f"no upload {upload_id[:80]}; declare the module again")
+    return upload
+
+
+def check_ownership(books: Books, caller: Identity, manifest: Manifest) -> None:
+    """Check that the caller may bring this module.
+
+    Raises:
+        NotAllowed: if not; the message says which rule.
+    """
+    if caller.role is not Role.SITE or manifest.site != caller.name:
+        raise NotAllowed(
+            f"the seal says site {manifest.site}, the certificate says {caller.role.value} {caller.name}"
+        )
+    if manifest.kind is ModuleKind.ADAPTER:
+        raise NotAllowed("adapters are made by the center only")
+    allowed = books.sites.categories(caller.name)
+    if manifest.category not in allowed:
+        raise NotAllowed(
+            f"site {caller.name} may not bring the category {manifest.category}; "
+            f"it may bring {', '.join(sorted(allowed)) or 'none'}"
+        )
+
+
+def missing_of(center: Center, upload: DeclaredUpload) -> tuple[ByteRange, ...]:
+    """Return the bytes of an upload that are not durable yet."""
+    if upload.admitted and center.store.has(upload.payload_sha256):
+        return ()  # a crash fell between the move into the store and the registration
+    start = center.parts.durable_offset(upload.upload_id)
+    return (ByteRange(start, upload.payload_bytes),) if start < upload.payload_bytes else ()
+
+
+def manifest_of(document: bytes) -> Manifest:
+    """Rebuild a manifest from the registry."""
+    return parse_manifest(document)
+
+
+def _check_room(center: Center, books: Books, caller: Identity, manifest: Manifest) -> None:
+    quota, use = center.policy.quota, books.uploads.use_of(caller.name)
+    if use.open_uploads >= quota.open_uploads:
+        raise QuotaExceeded(
+            f"site {caller.name} has {use.open_uploads} uploads open, which is the limit: finish one first"
+        )
+    if use.modules + use.open_uploads >= quota.modules:
+        raise QuotaExceeded(f"site {caller.name} has {use.modules} modules; its quota is {quota.modules}")
+    wanted = use.registered_bytes + use.declared_bytes + manifest.payload_bytes
+    if wanted > quota.bytes:
+        raise QuotaExceeded(
+            f"with this module site {caller.name} would use {wanted} bytes; its quota is {quota.bytes}"
+        )
+    free = shutil.disk_usage(center.parts.root).free - quota.disk_reserve_bytes
+    if manifest.payload_bytes > free:
+        raise StorageFull(
+            f"the center has room for {max(free, 0)} bytes; this module has {manifest.payload_bytes}"
+        )

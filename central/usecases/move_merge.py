@@ -1,0 +1,41 @@
+"""Feed one event to one merge: the new status, its record and the news of it, in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from central.merge.state import step
+from central.registry.events_book import MERGE_MOVED
+
+if TYPE_CHECKING:
+    from central.merge.state import Command, Event, MergeStatus
+    from central.registry.registry import Books
+    from central.usecases.center import Center
+
+
+def move_merge(
+    center: Center, books: Books, merge_key: str, event: Event
+) -> tuple[MergeStatus, tuple[Command, ...]]:
+    """Apply `event` within the caller's transaction; ring the bell once that is committed.
+
+    Raises:
+        NotFound: if there is no such merge.
+    """
+    merge = books.merges.get(merge_key)
+    after, commands = step(merge.status, event, center.policy.gates)
+    if after != merge.status:
+        now = center.clock.now()
+        books.merges.move(merge.status, after, type(event).__name__, now)
+        if after.state != merge.status.state:
+            books.events.add(
+                MERGE_MOVED, merge_key, now, category=merge.task.category, detail=after.state.value
+            )
+    return after, commands
+
+
+def feed(center: Center, merge_key: str, event: Event) -> tuple[MergeStatus, tuple[Command, ...]]:
+    """Apply `event` in a transaction of its own."""
+    with center.registry.write() as books:
+        result = move_merge(center, books, merge_key, event)
+    center.bell.ring()
+    return result

@@ -1,0 +1,110 @@
+"""What a caller sees of merges: their state, progress and figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from transplant.errors import NotFound
+from transplant.types import Identity, MergeState, MergeSummary, Role, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from central.registry.registry import Books
+    from central.registry.values import StoredMerge
+    from central.usecases.center import Center
+
+_HEARTBEAT_S = 1.0
+
+
+def list_merges(center: Center, caller: Identity, category: str = "") -> tuple[MergeSummary, ...]:
+    """Return the merges that the caller may see (a site: its own), of one category or of all."""
+    with center.registry.read() as books:
+        merges = [merge for merge in books.merges.list(category) if may_see(caller, merge)]
+    return tuple(summary_of(center, merge) for merge in merges)
+
+
+def watch_merge(
+    center: Center, caller: Identity, merge_key: str, going: Callable[[], bool]
+) -> Iterator[MergeSummary]:
+    """Yield a merge whenever something about it changed, until it has ended or `going` says no.
+
+    Raises:
+        NotFound: if there is no such merge for the caller.
+    """
+    last: MergeSummary | None = None
+    while going():
+        heard = center.bell.rings
+        with center.registry.read() as books:
+            merge = visible_merge(books, caller, merge_key)
+        summary = summary_of(center, merge)
+        if summary != last:
+            last = summary
+            yield summary
+        if merge.status.ended:
+            return
+        center.bell.wait(heard, _HEARTBEAT_S)  # progress within a state rings no bell
+
+
+def fetch_candidates(center: Center, caller: Identity) -> tuple[tuple[str, Route], ...]:
+    """Return the candidate routes that await the caller's verdict."""
+    with center.registry.read() as books:
+        return tuple(
+            (merge.task.key, route_of(merge))
+            for merge in books.merges.list(open_only=True)
+            if merge.task.site == caller.name
+            and merge.status.state is MergeState.VALIDATING
+            and not merge.status.accepted
+        )
+
+
+def visible_merge(books: Books, caller: Identity, merge_key: str) -> StoredMerge:
+    """Return a merge that the caller may see.
+
+    Raises:
+        NotFound: if there is none, or it is another site's.
+    """
+    merge = books.merges.get(merge_key)
+    if not may_see(caller, merge):
+        raise NotFound(f"no merge {merge_key[:80]}")
+    return merge
+
+
+def may_see(caller: Identity, merge: StoredMerge) -> bool:
+    """Tell whether a merge is the caller's to see."""
+    return caller.role is not Role.SITE or merge.task.site == caller.name
+
+
+def route_of(merge: StoredMerge) -> Route:
+    """Return the route that a merge adds to the net (once its adapter is learned)."""
+    task = merge.task
+    return Route(
+        category=task.category,
+        task=task.task,
+        category_module=task.teacher_category_module,
+        adapter=merge.status.adapter,
+        task_module=task.teacher_task_module if task.host is None else task.host.task_module,
+        merge_key=task.key,
+    )
+
+
+def summary_of(center: Center, merge: StoredMerge) -> MergeSummary:
+    """Return what travels about a merge; while it is being learned, with the worker's progress."""
+    status = merge.status
+    step, total_steps, figures = 0, 0, status.figures
+    if not merge.task.identity:
+        progress = center.workshop.bench(merge.task.key).progress()
+        step, total_steps = progress.step, progress.total_steps
+        if status.state is MergeState.LEARNING and progress.figures:
+            figures = progress.figures
+    return MergeSummary(
+        merge_key=merge.task.key,
+        category=merge.task.category,
+        task=merge.task.task,
+        state=status.state,
+        step=step,
+        total_steps=total_steps,
+        figures=dict(figures),
+        reason=status.reason,
+        version_number=status.version_number,
+    )

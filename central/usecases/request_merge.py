@@ -1,0 +1,92 @@
+"""A site says that its teacher net is complete."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from central.merge.plan import CompleteTeacher
+from central.merge.state import RequestedAgain
+from central.usecases.move_merge import move_merge
+from central.usecases.plan_merges import plan_merges
+from central.usecases.read_merges import summary_of
+from transplant.artifact.manifest import parse_manifest
+from transplant.errors import MergeNotPossible, NotAllowed, NotFound
+from transplant.types import ModuleKind, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from central.registry.registry import Books
+    from central.registry.values import RegisteredModule
+    from central.usecases.center import Center
+    from transplant.types import Identity, MergeSummary, Task
+
+_MOST_TASKS = 16
+
+
+def request_merge(
+    center: Center, caller: Identity, category_module: str, task_modules: Sequence[str]
+) -> tuple[str, tuple[MergeSummary, ...]]:
+    """Record a complete teacher, plan its merges, and return its id and them.
+
+    Asking again is harmless: it returns the same merges. One that had failed is tried once more.
+
+    Raises:
+        NotFound: if a module is not registered, or is not the caller's.
+        MergeNotPossible: if the modules are not one category module and the task modules trained on it,
+            or the net has another teacher's route for the category already.
+        RegistryConflict: if the teacher has another module for one of the tasks.
+    """
+    with center.registry.write() as books:
+        teacher = _teacher(books, caller, category_module, task_modules)
+        _check_newcomer(books, teacher)
+        books.teachers.add(teacher, center.clock.now())
+        for merge in books.merges.list(teacher_id=teacher.teacher_id):
+            move_merge(center, books, merge.task.key, RequestedAgain())
+        plan_merges(center, books)
+        merges = books.merges.list(teacher_id=teacher.teacher_id)
+    center.bell.ring()
+    return teacher.teacher_id, tuple(summary_of(center, merge) for merge in merges)
+
+
+def _teacher(
+    books: Books, caller: Identity, category_module: str, task_modules: Sequence[str]
+) -> CompleteTeacher:
+    if not 0 < len(task_modules) <= _MOST_TASKS:
+        raise MergeNotPossible(f"a teacher net has 1 to {_MOST_TASKS} task modules, not {len(task_modules)}")
+    lower = _own(books, caller, category_module)
+    if lower.kind is not ModuleKind.CATEGORY:
+        raise MergeNotPossible(f"{category_module[:12]} is not a category module")
+    uppers: dict[Task, str] = {}
+    for module_id in task_modules:
+        upper = _own(books, caller, module_id)
+        if upper.task is None or category_module not in parse_manifest(upper.manifest).parents:
+            raise MergeNotPossible(f"{module_id[:12]} is not a task module trained on {category_module[:12]}")
+        if uppers.setdefault(upper.task, module_id) != module_id:
+            raise MergeNotPossible(f"two {upper.task.value} modules in one teacher net")
+    return CompleteTeacher(
+        teacher_id=category_module,
+        site=lower.site,
+        category=lower.category,
+        category_module=category_module,
+        task_modules=tuple(sorted(uppers.items())),
+    )
+
+
+def _own(books: Books, caller: Identity, module_id: str) -> RegisteredModule:
+    module = books.modules.get(module_id)
+    if caller.role is not Role.OPERATOR and module.site != caller.name:
+        raise NotFound(f"no module {module_id[:80]}")
+    if module.kind is ModuleKind.ADAPTER:
+        raise NotAllowed("adapters belong to the center")
+    return module
+
+
+def _check_newcomer(books: Books, teacher: CompleteTeacher) -> None:
+    version = books.versions.newest()
+    for route in () if version is None else version.routes:
+        if route.category == teacher.category and route.category_module != teacher.category_module:
+            raise MergeNotPossible(
+                f"the net answers {route.category}/{route.task.value} already, by the teacher "
+                f"{route.category_module[:12]}; what is in the net is never replaced"
+            )
