@@ -62,8 +62,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
                 shown = "no route yet" if through is None else f"{through:.2f} %"
                 lines.append(
                     f"  {route['task']:<14}  {name.replace('_', ' '):<14}"
-                    f"  teacher {route['teacher'][name]:.2f} %  transplanted {shown}  floor {route['floor'][name]:.2f} %"
-                    f"  ({route['sample_count']} samples)"
+                    f"  teacher {route['teacher'][name]:.2f} %  transplanted {shown}"
+                    f"  floor {route['floor'][name]:.2f} %  ({route['sample_count']} samples)"
                 )
     lines.append(f"  shipped {report['bytes_shipped']} bytes; raw data of {report['raw_bytes_kept']} stayed")
     return lines

@@ -238,7 +238,7 @@ class MergeEngineUnavailable(TransplantError):
 class BenchmarkFailed(TransplantError):
     """A measured run could not be finished, or it missed a bar that it must reach (the bar is named)."""
 
-    exit_code = 1
+    exit_code = 65
 
 
 class UnexpectedFailure(TransplantError):

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-# What a restart cannot mend: every error of the table that says "do not retry", but for the one of a bug
-# of ours, which may well be a race.
+# What a restart cannot mend: the exit codes of the table's errors that say "do not retry", but for a bug of
+# ours, which may well be a race, and for the code of an interpreter that ended on an exception.
 _HOPELESS = {error.exit_code for error in ERRORS.values() if not error.retry} - {
-    error.exit_code for error in ERRORS.values() if error.retry
+    *(error.exit_code for error in ERRORS.values() if error.retry),
+    ERRORS["UnexpectedFailure"].exit_code,
+    BenchmarkFailed.exit_code,
 }
-_HOPELESS -= {ERRORS["UnexpectedFailure"].exit_code}
 
 
 @dataclass(frozen=True)

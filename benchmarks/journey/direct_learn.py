@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from edge.datasets.open_data import open_data, parse_spec
 from torch import Tensor, nn
-from transplant.artifact.codec import load_module
-from transplant.artifact.manifest import parse_manifest
 
 from central.merge.learn import learn_route
+from edge.datasets.open_data import open_data, parse_spec
 from edge.datasets.site_dataset import SiteDataset, Split
+from transplant.artifact.codec import load_module
 from transplant.artifact.digest import derive_seed
+from transplant.artifact.manifest import parse_manifest
 from transplant.nets.learning import AdapterProblem, LabelledSamples, LearnerConfig
 from transplant.nets.measures import as_images, measure
 from transplant.nets.transplant_net import RouteNet

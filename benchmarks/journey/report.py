@@ -75,8 +75,9 @@ def _explanation(beside: bool) -> str:
     )
     if beside:
         text += (
-            f" {BESIDE_NAME}: for comparison only, and outside the federation: the same adapter, learned from "
-            "100 labelled images of the site's training split that the benchmark reads from the data pack."
+            f" {BESIDE_NAME}: for comparison only, and outside the federation. It is the same adapter, but "
+            "learned from 100 labelled images of the site's training split, which the benchmark reads from "
+            "the data pack."
         )
     return text
 

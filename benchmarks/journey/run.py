@@ -6,9 +6,7 @@ import json
 import os
 import resource
 import time
-from typing import TYPE_CHECKING
-
-from transplant.backends.open_audit import install_open_audit
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.journey.change_proof import differences
 from benchmarks.journey.direct_learn import direct_learn
@@ -29,6 +27,7 @@ from benchmarks.journey.table import rich_table
 from benchmarks.journey.watch import Watcher
 from benchmarks.machine import this_machine
 from benchmarks.records import Record, RecordBook
+from transplant.backends.open_audit import install_open_audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -200,7 +199,7 @@ def _write(outcome: Outcome, out: Path) -> None:
     )
     book = RecordBook(out)
     plan = outcome.plan
-    common = {
+    common: dict[str, Any] = {
         "data": plan.data,
         "seed": plan.seed,
         "disclosure": plan.disclosure,

@@ -2,8 +2,8 @@
 
 Read through torchvision's own `VOCSegmentation` and `SBDataset`; nothing is downloaded. Positives are the
 category's region (bounding box of its pixels, made 1.15 times as large, clipped to the photograph), scaled to
-a square; negatives, as many where there are, are the centre squares of photographs without the category and serve
-classification only. Test is VOC's val; validation is a fixed eighth of the photographs of train.
+a square; negatives, as many where there are, are the centre squares of photographs without the category
+and serve classification only. Test is VOC's val; validation is a fixed eighth of the photographs of train.
 """
 
 from __future__ import annotations

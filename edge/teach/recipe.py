@@ -24,6 +24,7 @@ class Recipe:
         optimiser: "sgd" or "adamw".
         weight_decay: of every weight.
         warm_up_epochs: linear rise of the learning rate before the cosine takes over.
+        gradient_norm: longer gradients are cut to this length (nets without BatchNorm have outliers).
         patience: epochs without a better validation score after which training ends.
         precision: "bfloat16" runs the forward pass in mixed precision (faster on CPUs that have it).
         pretrained: start a vgg16 from torchvision's ImageNet weights.
@@ -36,6 +37,7 @@ class Recipe:
     optimiser: Optimiser = "sgd"
     weight_decay: float = 5e-4
     warm_up_epochs: float = 1.0
+    gradient_norm: float = 5.0
     patience: int = 10
     precision: Precision = "float32"
     pretrained: bool = False

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from transplant.artifact.manifest_fields import MIN_STATISTICS_SAMPLES, FeatureStatistics
+from transplant.artifact.manifest_fields import FeatureStatistics
 from transplant.errors import DatasetInvalid, InvalidSettings
 from transplant.nets.measures import as_images
 from transplant.types import Disclosure
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+MINIMUM_SAMPLES = 100  # the site's own floor: stricter than what a manifest may say
 
 
 @dataclass
@@ -66,7 +68,7 @@ def disclose(
 
     Raises:
         InvalidSettings: for a level that this site cannot compute.
-        DatasetInvalid: if there are fewer images than the manifest allows to aggregate.
+        DatasetInvalid: if there are fewer than `MINIMUM_SAMPLES` images to aggregate.
     """
     if level is Disclosure.NONE:
         return FeatureStatistics()
@@ -78,20 +80,15 @@ def disclose(
         moments.add(features)
         norms += float(features.to(torch.float64).flatten(1).norm(dim=1).sum())
         samples += len(images)
-    if samples < MIN_STATISTICS_SAMPLES:
+    if samples < MINIMUM_SAMPLES:
         raise DatasetInvalid(
-            f"--disclosure {level} needs {MIN_STATISTICS_SAMPLES} images to aggregate, this site has "
+            f"--disclosure {level} needs {MINIMUM_SAMPLES} images to aggregate, this site has "
             f"{samples}: take none"
         )
     return FeatureStatistics(
         level=level,
         sample_count=samples,
         mean_norm=norms / samples,
-        channel_mean=_float32(moments.mean_C),
-        channel_variance=_float32(moments.variance_C),
+        channel_mean=tuple(moments.mean_C.tolist()),
+        channel_variance=tuple(moments.variance_C.tolist()),
     )
-
-
-def _float32(values_C: Tensor) -> tuple[float, ...]:
-    """The wire carries float32: rounded here, so that the sealed document is the one that arrives."""
-    return tuple(float(value) for value in values_C.to(torch.float32))

@@ -159,6 +159,7 @@ def _train(
         )
         optimizer.zero_grad()
         loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), recipe.gradient_norm)
         optimizer.step()
         total += loss.item() * len(chosen)
         on_batch(number + 1, len(batches))

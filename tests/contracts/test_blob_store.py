@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,7 +14,9 @@ from transplant.artifact.digest import sha256_hex
 from transplant.backends.local_blob_store import LocalBlobStore
 from transplant.backends.memory_blob_store import MemoryBlobStore
 from transplant.errors import DigestMismatch, NotFound, StorageFull
-from transplant.ports.blob_store import BlobStore
+
+if TYPE_CHECKING:
+    from transplant.ports.blob_store import BlobStore
 
 DATA = b"weights" * 1000
 DIGEST = sha256_hex(DATA)
@@ -131,7 +134,7 @@ class TestLocal:
     def test_a_full_disk_leaves_nothing_behind(self, root, source, monkeypatch, number):
         store = LocalBlobStore(root)
 
-        def full(descriptor):
+        def full(_descriptor):
             raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(os, "fsync", full)
@@ -147,7 +150,7 @@ class TestLocal:
     def test_a_crash_before_the_rename_leaves_the_old_state(self, root, monkeypatch):
         store = LocalBlobStore(root)
 
-        def killed(self, target):
+        def killed(_source, _target):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:

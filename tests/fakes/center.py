@@ -1,18 +1,19 @@
 """A merge server in memory, over real gRPC with mTLS, that breaks on command."""
 
+# ruff: noqa: ARG002 - a servicer has both parameters, whether it needs them or not
+
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import grpc
-from fakes.pki import Issued
 
 from transplant.artifact.chunks import Chunk, chunk_of, verify_chunk
 from transplant.artifact.digest import sha256_hex
-from transplant.artifact.manifest import Manifest
 from transplant.errors import ChunkOutOfOrder, DigestMismatch, NotFound, UploadIncomplete
 from transplant.rpc import convert
 from transplant.rpc.channel import SERVER_OPTIONS, server_credentials
@@ -24,6 +25,10 @@ from transplant.v1.catalog_pb2_grpc import CatalogServicer, add_CatalogServicer_
 from transplant.v1.intake_pb2_grpc import IntakeServicer, add_IntakeServicer_to_server
 from transplant.v1.merge_pb2_grpc import MergeServicer, add_MergeServicer_to_server
 from transplant.v1.validation_pb2_grpc import ValidationServicer, add_ValidationServicer_to_server
+
+if TYPE_CHECKING:
+    from fakes.pki import Issued
+    from transplant.artifact.manifest import Manifest
 
 Fault = Callable[[], None]
 

@@ -56,9 +56,7 @@ class MemoryCenter:
         self._called("declare")
         registered = (self.directory / f"{manifest.module_id}.json").is_file()
         self._declared[f"u-{manifest.module_id}"] = manifest
-        return Declared(
-            "" if registered else f"u-{manifest.module_id}", manifest.module_id, (), registered
-        )
+        return Declared("" if registered else f"u-{manifest.module_id}", manifest.module_id, (), registered)
 
     def upload(self, upload_id: str, path: Path, on_progress: Callable[[int, int], None]) -> None:
         self._called("upload")

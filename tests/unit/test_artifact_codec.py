@@ -83,8 +83,10 @@ def test_sealing_checks_what_a_reader_will_check():
         seal(net, **{**common, "task": Task.SEGMENTATION})
     with pytest.raises(UnknownArchitecture):
         seal(net, **{**common, "architecture": Architecture("os.system")})
+    other = Architecture(
+        "vgg_small", (*TINY.hyper_parameters[:1], ("channels", (8,)), *TINY.hyper_parameters[2:])
+    )
     with pytest.raises(ManifestInvalid, match="shape"):
-        other = Architecture("vgg_small", (*TINY.hyper_parameters[:1], ("channels", (8,)), *TINY.hyper_parameters[2:]))
         seal(net, **{**common, "architecture": other})
     statistics = FeatureStatistics(
         level=Disclosure.SCALE, sample_count=10, channel_mean=(0.0,), channel_variance=(1.0,)

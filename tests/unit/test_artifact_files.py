@@ -35,7 +35,9 @@ def test_canonical_json_has_no_word_for_what_is_not_a_number(value):
 
 def test_a_seed_depends_on_every_part_and_on_their_borders():
     assert derive_seed("a", "b") == derive_seed("a", "b")
-    assert len({derive_seed("a", "b"), derive_seed("ab"), derive_seed("b", "a"), derive_seed("a", "b", "")}) == 4
+    assert (
+        len({derive_seed("a", "b"), derive_seed("ab"), derive_seed("b", "a"), derive_seed("a", "b", "")}) == 4
+    )
     assert 0 <= derive_seed("merge") < 1 << 63
 
 
@@ -96,7 +98,7 @@ def test_a_full_disk_keeps_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file"
     write_durably(path, b"old")
 
-    def full(descriptor):
+    def full(_descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)

@@ -56,7 +56,10 @@ def _run(tmp_path, repository, environment):
 
 
 def test_each_file_below_a_root_is_logged_once_a_process(tmp_path, repository):
-    environment = {"TRANSPLANT_OPEN_LOG": "{log}", "TRANSPLANT_OPEN_ROOTS": "/nowhere" + os.pathsep + "{root}"}
+    environment = {
+        "TRANSPLANT_OPEN_LOG": "{log}",
+        "TRANSPLANT_OPEN_ROOTS": "/nowhere" + os.pathsep + "{root}",
+    }
     root, log, (pid, child) = _run(tmp_path, repository, environment)
     lines = [json.loads(line) for line in (log / f"{pid}.jsonl").read_text().splitlines()]
     assert [line["path"] for line in lines] == [

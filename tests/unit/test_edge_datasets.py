@@ -135,9 +135,9 @@ def test_every_bad_row_is_told_at_once_with_its_line(tmp_path):
 def test_a_broken_folder_is_explained(tmp_path, break_it, error, message):
     folder = write_folder(tmp_path / "own")
     break_it(folder)
+    data = FolderData("square", folder, 32)
     with pytest.raises(error, match=message):
-        for split in Split:
-            FolderData("square", folder, 32).load(split)
+        [data.load(split) for split in Split]
 
 
 def test_the_split_can_be_told(tmp_path):
@@ -156,7 +156,9 @@ def test_specs():
             parse_spec(wrong)
 
 
-@pytest.mark.parametrize(("spec", "category"), [("voc_mammals", "cat"), ("cifar10", "frog"), ("voc:x", "cat")])
+@pytest.mark.parametrize(
+    ("spec", "category"), [("voc_mammals", "cat"), ("cifar10", "frog"), ("voc:x", "cat")]
+)
 def test_a_wrong_root_is_named(tmp_path, spec, category):
     data = open_data(parse_spec(spec), category, home=tmp_path, data_root=tmp_path / "nowhere", seed=0)
     with pytest.raises(DatasetNotFound, match=r"nowhere|VOC 2012"):
@@ -181,7 +183,7 @@ def _voc_root(root):
     base = root / "VOCdevkit" / "VOC2012"
     for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (base / name).mkdir(parents=True)
-    images, labels, masks = square_pictures(80, 0)
+    images, _, masks = square_pictures(80, 0)
     names = [f"2012_{at:06d}" for at in range(80)]
     for at, name in enumerate(names):
         Image.fromarray(images[at]).resize((64, 48)).save(base / "JPEGImages" / f"{name}.jpg")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from edge.teach.statistics import ChannelMoments, disclose
-from transplant.artifact.manifest_fields import MIN_STATISTICS_SAMPLES
+from edge.teach.statistics import MINIMUM_SAMPLES, ChannelMoments, disclose
 from transplant.errors import DatasetInvalid, InvalidSettings
 from transplant.nets.architectures import build_category_module, default_architecture
 from transplant.nets.measures import as_images
@@ -14,7 +13,9 @@ from transplant.types import Disclosure
 
 
 def _images(count):
-    return torch.randint(0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (count, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def test_streamed_moments_are_those_of_the_whole():
@@ -31,11 +32,11 @@ def test_streamed_moments_are_those_of_the_whole():
 def test_scale_tells_norm_mean_and_variance():
     torch.manual_seed(0)
     f = build_category_module(default_architecture("vgg_small", 32)).eval()
-    images = _images(MIN_STATISTICS_SAMPLES)
+    images = _images(MINIMUM_SAMPLES)
     told = disclose(f, images.split(30), Disclosure.SCALE)
     with torch.no_grad():
         features = f(as_images(images))
-    assert told.sample_count == MIN_STATISTICS_SAMPLES
+    assert told.sample_count == MINIMUM_SAMPLES
     assert told.mean_norm == pytest.approx(float(features.flatten(1).norm(dim=1).mean()), rel=1e-5)
     assert told.channel_mean == pytest.approx(features.mean((0, 2, 3)).tolist(), rel=1e-4)
     assert told.channel_variance == pytest.approx(features.var((0, 2, 3), correction=0).tolist(), rel=1e-4)
@@ -47,7 +48,7 @@ def test_none_looks_at_no_image():
 
 
 def test_few_images_are_no_aggregate():
-    with pytest.raises(DatasetInvalid, match=f"needs {MIN_STATISTICS_SAMPLES} images .* has 99"):
+    with pytest.raises(DatasetInvalid, match=f"needs {MINIMUM_SAMPLES} images .* has 99"):
         disclose(torch.nn.Identity(), _images(99).split(50), Disclosure.SCALE)
 
 

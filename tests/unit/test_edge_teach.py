@@ -78,12 +78,12 @@ def test_the_learning_rate_warms_up_and_ends_at_zero():
 
 
 def test_a_teacher_learns_and_is_read_back(tmp_path):
-    recipe = replace(RECIPE, epochs=6)
-    data = SquareData(count=96)
+    recipe = replace(RECIPE, epochs=4)
+    data = SquareData(count=64)
     teacher = teach(data, "vgg_small", recipe, tmp_path)
     figures = measured(teacher.net, data.load(Split.TEST))
     assert figures[Task.SEGMENTATION]["iou"] > 60
-    assert (teacher.epochs, teacher.sample_count, teacher.tasks) == (6, 96, BOTH)
+    assert (teacher.epochs, teacher.sample_count, teacher.tasks) == (4, 64, BOTH)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     again = teach(data, "vgg_small", recipe, tmp_path)
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}

@@ -133,7 +133,7 @@ def test_merges_and_verdicts(client, center):
 
 
 def test_a_bug_of_the_center_is_an_incident_without_details(client, caplog):
-    with pytest.raises(UnexpectedFailure, match="incident [0-9a-f]{12}") as caught:
+    with pytest.raises(UnexpectedFailure, match=r"incident [0-9a-f]{12}") as caught:
         client.cancel_merge("4" * 64)
     assert "a bug, for the incident test" not in str(caught.value)
     incident = str(caught.value).split()[-1]

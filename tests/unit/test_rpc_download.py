@@ -149,11 +149,10 @@ def test_an_unknown_module_is_not_found(client, tmp_path):
 
 
 def test_a_full_disk_at_the_site_says_so(client, artifact, tmp_path, monkeypatch):
-    def full(descriptor):
-        del descriptor
+    def full(_descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("transplant.rpc.download.os.fsync", full)
-    with pytest.raises(StorageFull, match="no room left to write .*part"):
+    with pytest.raises(StorageFull, match=r"no room left to write .*part"):
         client.download(artifact[0].module_id, tmp_path)
     assert not list(Path(tmp_path).glob("*.safetensors"))

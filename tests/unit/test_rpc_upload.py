@@ -100,7 +100,7 @@ def test_sends_nothing_when_all_is_there(client, center, payload):
 def test_goes_on_after_a_restart_of_the_center(client, center, payload):
     restarted = []
 
-    def restart_once(done, size):
+    def restart_once(done, _size):
         if done and not restarted:
             restarted.append(done)
             center.restart()
@@ -128,7 +128,7 @@ def test_what_no_retry_cures_is_raised_at_once(client, center, payload):
     assert center.state.upload_offsets == [0]
 
 
-def test_an_unknown_upload_is_not_found(client, center, payload):
+def test_an_unknown_upload_is_not_found(client, payload):
     with pytest.raises(NotFound, match="no upload"):
         client.upload("u-unknown", payload)
 
@@ -136,7 +136,7 @@ def test_an_unknown_upload_is_not_found(client, center, payload):
 def test_a_file_that_shrank_is_reported_where_it_lies(client, center, payload):
     upload_id = _declared(center, payload)
 
-    def truncate(done, size):
+    def truncate(done, _size):
         if not done:
             payload.write_bytes(b"short")
 

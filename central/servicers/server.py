@@ -1,0 +1,95 @@
+"""The gRPC server: mTLS, interceptors, the four services, health, and reflection where it is wanted."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from central.servicers.access import AccessInterceptor
+from central.servicers.catalog import CatalogServicer
+from central.servicers.intake import IntakeServicer
+from central.servicers.merge import MergeServicer
+from central.servicers.validation import ValidationServicer
+from central.servicers.watchers import Watchers
+from transplant.errors import InvalidSettings
+from transplant.rpc.channel import SERVER_OPTIONS, server_credentials
+from transplant.rpc.status import ServerInterceptor
+from transplant.v1 import (
+    catalog_pb2,
+    catalog_pb2_grpc,
+    intake_pb2,
+    intake_pb2_grpc,
+    merge_pb2,
+    merge_pb2_grpc,
+    validation_pb2,
+    validation_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from central.usecases.center import Center
+
+SERVICES = (
+    catalog_pb2.DESCRIPTOR.services_by_name["Catalog"].full_name,
+    intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name,
+    merge_pb2.DESCRIPTOR.services_by_name["Merge"].full_name,
+    validation_pb2.DESCRIPTOR.services_by_name["Validation"].full_name,
+)
+_GRACE_S = 3.0
+
+
+class CentralServer:
+    """Serves a center on one address.
+
+    Args:
+        center: what the servicers work with.
+        listen: host:port; port 0 takes any free one.
+        tls: CA certificate, server certificate and server key, PEM.
+        threads: how many calls are worked on at a time.
+        reflect: whether operators may ask for the list of services.
+
+    Raises:
+        InvalidSettings: if the address cannot be bound.
+    """
+
+    def __init__(
+        self, center: Center, listen: str, tls: tuple[bytes, bytes, bytes], *, threads: int, reflect: bool
+    ) -> None:
+        self._watchers = Watchers(threads // 2)
+        self._health = health.HealthServicer()
+        self._server = grpc.server(
+            ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
+            interceptors=[ServerInterceptor(), AccessInterceptor(center.registry, center.clock)],
+            options=SERVER_OPTIONS,
+            maximum_concurrent_rpcs=2 * threads,
+        )
+        intake_pb2_grpc.add_IntakeServicer_to_server(IntakeServicer(center), self._server)
+        catalog_pb2_grpc.add_CatalogServicer_to_server(CatalogServicer(center, self._watchers), self._server)
+        merge_pb2_grpc.add_MergeServicer_to_server(MergeServicer(center, self._watchers), self._server)
+        validation_pb2_grpc.add_ValidationServicer_to_server(ValidationServicer(center), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if reflect:
+            reflection.enable_server_reflection(
+                (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            )
+        host = listen.rpartition(":")[0]
+        try:
+            port = self._server.add_secure_port(listen, server_credentials(*tls))
+        except RuntimeError as error:
+            raise InvalidSettings(f"cannot listen on {listen}: is another server running there?") from error
+        self.address = f"{host}:{port}"
+
+    def start(self) -> None:
+        """Accept calls, and say so to health checks."""
+        self._server.start()
+        for service in ("", *SERVICES):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self) -> None:
+        """Say NOT_SERVING, let running calls end for a moment, then hang up."""
+        self._health.enter_graceful_shutdown()
+        self._watchers.close()
+        self._server.stop(_GRACE_S).wait()

@@ -1,0 +1,173 @@
+"""Settings of a merge server: flags over `TRANSPLANT_CENTRAL_*` variables over defaults."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from central.merge.learn import METHODS
+from central.merge.plan import PlanPolicy
+from central.merge.state import GatePolicy
+from central.merge.tasks import learner_document
+from central.registry.database import sqlite_url
+from central.usecases.center import Policy, Quota
+from transplant.artifact.limits import Limits
+from transplant.errors import InvalidName, InvalidSettings
+from transplant.nets.learning import LearnerConfig
+from transplant.types import checked_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "TRANSPLANT_CENTRAL_"
+_LEARNER = (
+    "method",
+    "layers",
+    "kernel",
+    "steps",
+    "batch",
+    "learning_rate",
+    "synthetic_images",
+    "checkpoint_every",
+)
+_DEFAULT = LearnerConfig()
+
+Count = Annotated[int, Field(ge=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class CentralSettings(BaseSettings):
+    """Everything an operator can decide. Learner settings take effect for merges planned from then on."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    home: Path
+    listen: str = "127.0.0.1:7443"
+    registry_url: str = ""
+    reflection: bool = False
+    threads: Annotated[int, Field(ge=4, le=1024)] = 48
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    runner: Literal["ray", "local"] = "ray"
+    workers: Annotated[int, Field(ge=1, le=256)] = 2
+
+    founder: str | None = None
+    minimum_agreement: Percent = 60.0
+    minimum_closed: Annotated[float, Field(le=100)] = 50.0
+    validation_deadline_s: Annotated[float, Field(gt=0)] = 3600.0
+    after_deadline: Literal["reject", "publish"] = "reject"
+    attempts: Count = 3
+
+    payload_limit_bytes: Count = 2 << 30
+    site_quota_bytes: Count = 50 << 30
+    site_quota_modules: Count = 10_000
+    open_uploads: Count = 16
+    disk_reserve_bytes: Annotated[int, Field(ge=0)] = 256 << 20
+
+    method: str = _DEFAULT.method
+    layers: Annotated[int, Field(ge=1, le=8)] = _DEFAULT.layers
+    kernel: Annotated[int, Field(ge=1, le=7)] = _DEFAULT.kernel
+    steps: Annotated[int, Field(ge=0)] = _DEFAULT.steps
+    batch: Count = _DEFAULT.batch
+    learning_rate: Annotated[float, Field(gt=0)] = _DEFAULT.learning_rate
+    synthetic_images: Count = _DEFAULT.synthetic_images
+    checkpoint_every: Count = _DEFAULT.checkpoint_every
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()  # workers may have another working directory
+
+    @field_validator("listen")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:
+            raise ValueError("must be HOST:PORT (port 0: any free one)")
+        return value
+
+    @field_validator("founder")
+    @classmethod
+    def _category(cls, value: str | None) -> str | None:
+        try:
+            return checked_name("category", value) if value else None
+        except InvalidName as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, value: str) -> str:
+        if value not in METHODS or value == "direct-learn":
+            raise ValueError("must be function, closed-form or back-distill: the center has no labels")
+        return value
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("must be odd, so that a feature map keeps its size")
+        return value
+
+    @property
+    def url(self) -> str:
+        """Return the registry's URL: the given one, or SQLite in the home."""
+        return self.registry_url or sqlite_url(self.home / "registry.sqlite")
+
+    def policy(self) -> Policy:
+        """Return the operator's decisions as the inside knows them."""
+        learner = _DEFAULT.to_dict() | {name: getattr(self, name) for name in _LEARNER}
+        del learner["seed"]  # each merge has its own, from its key
+        return Policy(
+            plan=PlanPolicy(founder=self.founder, learner=learner_document(learner)),
+            gates=GatePolicy(
+                minimum_agreement=self.minimum_agreement,
+                minimum_closed=self.minimum_closed,
+                deadline_s=self.validation_deadline_s,
+                after_deadline=self.after_deadline,
+                attempts=self.attempts,
+            ),
+            limits=Limits(payload_bytes=self.payload_limit_bytes),
+            quota=Quota(
+                bytes=self.site_quota_bytes,
+                modules=self.site_quota_modules,
+                open_uploads=self.open_uploads,
+                disk_reserve_bytes=self.disk_reserve_bytes,
+            ),
+        )
+
+    def document(self) -> bytes:
+        """Return the resolved settings as JSON, to be kept beside the results; without a password."""
+        fields = self.model_dump(mode="json")
+        if "@" in self.registry_url:
+            scheme, _, rest = self.registry_url.partition("://")
+            fields["registry_url"] = f"{scheme}://***@{rest.rpartition('@')[2]}"
+        return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
+
+
+def read_settings(flags: Mapping[str, Any]) -> CentralSettings:
+    """Resolve flags (None: not given), environment and defaults.
+
+    Raises:
+        InvalidSettings: with every mistake at once, one a line.
+    """
+    known = {f"{PREFIX}{name}".upper() for name in CentralSettings.model_fields}
+    mistakes = [
+        f"{name}: there is no such setting"
+        for name in sorted(os.environ)
+        if name.upper().startswith(PREFIX) and name.upper() not in known
+    ]
+    settings = None
+    try:
+        settings = CentralSettings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_context=False):
+            path = ".".join(str(part) for part in fault["loc"])
+            mistakes.append(f"{path}: {fault['msg'].removeprefix('Value error, ')}")
+    if settings is None or mistakes:
+        raise InvalidSettings("; ".join(mistakes))
+    return settings
