@@ -21,6 +21,8 @@ from transplant.backends.system_clock import SystemClock
 from transplant.errors import CenterUnreachable, TransplantError
 from transplant.types import Identity, Role
 
+_PIPE_WIDTH = 140
+
 app = typer.Typer(
     help="The merge server: receives modules from sites and grows the transplant net.",
     no_args_is_help=True,
@@ -212,7 +214,7 @@ def _provision(
 
 
 def _show(document: dict[str, object], tables: list[object], *, as_json: bool) -> None:
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
     if as_json:
         console.print_json(data=document)
     else:

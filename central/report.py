@@ -68,9 +68,7 @@ def status_tables(document: dict[str, Any]) -> list[Any]:
             f"{row['bytes'] / 1e6:.1f}",
             str(row["open_uploads"]),
         )
-    merges = Table(
-        "merge", "category", "task", "state", "step", "agreement %", "closed %", "why", title="Merges"
-    )
+    merges = Table("merge", "category", "task", "state", "step", "agree %", "closed %", "why", title="Merges")
     for row in document["merges"]:
         style = _STATE_STYLE.get(row["state"], "cyan")
         merges.add_row(
@@ -129,9 +127,7 @@ def net_document_of(books: Books, number: int) -> dict[str, Any]:
 def net_tables(document: dict[str, Any]) -> list[Any]:
     """Return the same as tables."""
     title = f"Transplant net, version {document['number']} ({document['digest'][:12]})"
-    table = Table(
-        "category", "task", "f", "h", "g_S", "since", "site's figures (teacher -> transplanted)", title=title
-    )
+    table = Table("category", "task", "f", "h", "g_S", "since", "teacher -> transplanted", title=title)
     for row in document["routes"]:
         measure = DECIDING_MEASURE[Task(row["task"])]
         teacher = row["figures"].get(f"teacher.{measure}")

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edge.datasets.site_dataset import Split
-from edge.evaluate import RouteFigures, measure_net
+from edge.evaluate import measure_net
 from edge.outbox import Outbox
 from edge.pull import load_net, pull_version
 from edge.push import enqueue, push_outbox
 from edge.report import write_report
 from edge.seal import SealedTeacher, seal_teacher
+from edge.teach.progress import figures_line
 from edge.validate import answer_candidates
 from transplant.errors import NotFound, TransplantError
 from transplant.rpc.client import FINAL_STATES
-from transplant.types import MergeState, NetVersion, Task
+from transplant.types import MergeState, NetVersion, Route, Task
 
 if TYPE_CHECKING:
     from edge.site import Site
@@ -88,7 +90,7 @@ class _Follower:
         self._teacher = teacher
         self._sealed = sealed
         self._tasks = tuple(sealed.task_modules)
-        self._reported: tuple[int, dict[Task, MergeState]] | None = None
+        self._reported: tuple[tuple[Task, ...], bool] | None = None
 
     def turn(self) -> bool:
         """Ask, answer, pull and measure once; say whether every task came to its end."""
@@ -101,17 +103,21 @@ class _Follower:
             client, site.home, self._teacher.net, site.category, self._tasks, site.data.load(Split.VALIDATION)
         )
         for verdict in verdicts:
-            log.info("answered candidate %s: %s", verdict.merge_key[:12], verdict.transplanted)
+            log.info(
+                "answered candidate %s: %s", verdict.merge_key[:12], figures_line({"": verdict.transplanted})
+            )
         version = self._newest_version()
-        routed = self._routed(version)
+        own = self._own_routes(version)
+        routed = [line.task for line in own]
         states = {merge.task: merge.state for merge in merges} | dict.fromkeys(routed, MergeState.PUBLISHED)
         # "published" ends a task only once the version that has its route is here: merges may be newer
         ended = all(
             task in routed or states.get(task) in FINAL_STATES - {MergeState.PUBLISHED}
             for task in self._tasks
         )
-        now = (version.number if version else 0, states)
-        if now != self._reported and (version is not None or ended):
+        # A published route never changes a bit again, so only a new one of this site is worth measuring.
+        now = (tuple(routed), ended)
+        if now != self._reported and (routed or ended):
             self._report(version, states)
             self._reported = now
         return ended
@@ -122,17 +128,16 @@ class _Follower:
         except NotFound:
             return None  # the net is not founded yet
 
-    def _routed(self, version: NetVersion | None) -> list[Task]:
-        """Return the tasks for which the version has a route of this very teacher."""
-        own = self._sealed.category_module.module_id
-        return [line.task for line in (version.routes if version else ()) if line.category_module == own]
+    def _own_routes(self, version: NetVersion | None) -> tuple[Route, ...]:
+        """Return the version's routes that start with this very teacher's category module."""
+        f = self._sealed.category_module.module_id
+        return tuple(line for line in (version.routes if version else ()) if line.category_module == f)
 
     def _report(self, version: NetVersion | None, states: dict[Task, MergeState]) -> None:
         site = self._site
-        net = None if version is None else load_net(site.home, version)
-        figures: list[RouteFigures] = measure_net(
-            self._teacher.net, net, site.category, self._tasks, site.data.load(Split.TEST)
-        )
+        own = None if version is None else replace(version, routes=self._own_routes(version))
+        net = None if own is None else load_net(site.home, own)
+        figures = measure_net(self._teacher.net, net, site.category, self._tasks, site.data.load(Split.TEST))
         write_report(
             site.home,
             site=site.name,

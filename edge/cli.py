@@ -25,10 +25,11 @@ from edge.report import report_lines, write_report
 from edge.seal import SealedTeacher, read_sealed, seal_teacher
 from edge.settings import EdgeSettings
 from edge.site import Site
+from edge.site_home import read_document
 from edge.teach.progress import figures_line
 from transplant.backends.open_audit import install_open_audit
 from transplant.errors import InvalidSettings, NotFound, TransplantError, UnexpectedFailure
-from transplant.types import MergeState
+from transplant.types import MergeState, Task
 
 log = logging.getLogger("edge")
 app = typer.Typer(
@@ -169,9 +170,16 @@ def _report(site: Site, number: int) -> dict[str, Any]:
         category=site.category,
         version=version.number if version else 0,
         routes=figures,
-        states={route.task: MergeState.PUBLISHED for route in figures if route.transplanted},
+        states=_known_states(site)
+        | {route.task: MergeState.PUBLISHED for route in figures if route.transplanted},
         raw_bytes=site.data.raw_bytes,
     )
+
+
+def _known_states(site: Site) -> dict[Task, MergeState]:
+    """Return what the agent last heard from the center; measuring again does not change it."""
+    before = read_document(site.home.report) or {"routes": []}
+    return {Task(route["task"]): MergeState(route["state"]) for route in before["routes"] if route["state"]}
 
 
 def main() -> None:

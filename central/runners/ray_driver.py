@@ -48,7 +48,7 @@ def connect(workers: int) -> dict[str, Any]:
             include_dashboard=False,
             log_to_driver=False,
             runtime_env=environment,
-            _node_ip_address="127.0.0.1",  # Ray has no authentication: nobody else may reach it
+            _node_ip_address="127.0.0.1",  # nobody on another machine has business here
         )
     return {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")}
 

@@ -43,7 +43,7 @@ def receive_chunks(center: Center, caller: Identity, chunks: Iterable[tuple[str,
         yield upload.payload_bytes
         return
     writer = center.parts.take_over(upload_id)
-    acknowledged = -1
+    acknowledged = writer.durable
     try:
         for chunk_upload_id, chunk in _again(first, stream):
             _check_chunk(upload, chunk_upload_id, chunk)

@@ -14,6 +14,7 @@ from fakes.memory_center import MemoryCenter
 from fakes.tiny_data import write_folder
 
 from edge.agent import run_agent
+from edge.cli import run
 from edge.settings import EdgeSettings
 from edge.site import Site
 from transplant.errors import NotAllowed
@@ -68,6 +69,10 @@ def test_a_refused_route_ends_the_agent_with_its_state(tmp_path, pictures, cente
     report = _report(site)
     assert [route["state"] for route in report["routes"]] == [MergeState.REJECTED.value] * 2
     assert all(route["transplanted"] == {} for route in report["routes"])
+    flags = ["--home", str(site.home.root), "--data", f"folder:{pictures}", "--category", "square"]
+    flags += ["--image-px", "32", "--epochs", "1", "--batch-size", "8", "--learning-rate", "0.01"]
+    assert run(["evaluate", *flags, "--site", "site-square"]) == 0
+    assert _report(site) == report  # measuring again forgets nothing
 
 
 def test_a_center_that_comes_and_goes_is_waited_for(tmp_path, pictures, center):

@@ -100,6 +100,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, optimiser):
 
     class Killer:
         def on_batch(self, epoch, done, of):
+            del of
             if (epoch, done) == (self.epoch, 2):
                 raise KilledError
 

@@ -1,0 +1,119 @@
+"""The planner: founding, growth, and nothing twice."""
+
+from __future__ import annotations
+
+from central.merge.plan import CompleteTeacher, KnownMerge, PlanPolicy, Situation, plan
+from central.merge.tasks import Host, MergeTask, learner_document, task_from_document
+from transplant.types import Route, Seam, Task
+
+BOTH = (Task.CLASSIFICATION, Task.SEGMENTATION)
+SEAM = Seam(32, 16, 16)
+POLICY = PlanPolicy(founder="dog", learner=learner_document({"steps": 3}))
+
+
+def teacher(category: str, tasks: tuple[Task, ...] = BOTH) -> CompleteTeacher:
+    modules = tuple((task, f"g-{category}-{task.value}") for task in tasks)
+    return CompleteTeacher(f"f-{category}", f"site-{category}", category, f"f-{category}", modules)
+
+
+def route(category: str, task: Task, adapter: str | None = None) -> Route:
+    return Route(category, task, f"f-{category}", adapter, f"g-{category}-{task.value}", f"m-{category}")
+
+
+def known(category: str, task: Task, *, identity: bool = False, ended: bool = False) -> KnownMerge:
+    return KnownMerge(f"f-{category}", category, task, identity, ended)
+
+
+def situation(teachers=(), routes=(), merges=(), seams=None) -> Situation:
+    default = {f"f-{name}": SEAM for name in ("dog", "cat", "cow")}
+    return Situation(tuple(teachers), tuple(routes), tuple(merges), {**default, **(seams or {})})
+
+
+def pairs(planned) -> list[tuple[str, Task, bool]]:
+    return [(entry.task.category, entry.task.task, entry.task.identity) for entry in planned]
+
+
+def test_everybody_waits_for_the_founder():
+    assert plan(situation([teacher("cat")]), POLICY) == ()
+
+
+def test_founder_brings_all_its_tasks_with_the_identity():
+    planned = plan(situation([teacher("cat"), teacher("dog")]), POLICY)
+    assert pairs(planned) == [("dog", task, True) for task in BOTH]
+    assert all(entry.task.learner == "" for entry in planned)
+
+
+def test_without_a_named_founder_the_first_teacher_founds():
+    planned = plan(situation([teacher("cat"), teacher("dog")]), PlanPolicy())
+    assert {entry.task.category for entry in planned} == {"cat"}
+
+
+def test_nothing_is_planned_while_the_founding_is_under_way():
+    merges = [known("dog", task, identity=True) for task in BOTH]
+    assert plan(situation([teacher("dog"), teacher("cat")], merges=merges), POLICY) == ()
+
+
+def test_later_teachers_learn_into_the_resident_task_module():
+    routes = [route("dog", task) for task in BOTH]
+    planned = plan(situation([teacher("dog"), teacher("cat"), teacher("cow")], routes), POLICY)
+    assert pairs(planned) == [(category, task, False) for category in ("cat", "cow") for task in BOTH]
+    assert planned[0].task.host == Host("dog", "f-dog", "g-dog-classification")
+    assert len({entry.task.key for entry in planned}) == 4
+
+
+def test_a_routed_adapter_is_no_host():
+    routes = [route("dog", Task.SEGMENTATION), route("cat", Task.SEGMENTATION, adapter="h")]
+    planned = plan(situation([teacher("cow", (Task.SEGMENTATION,))], routes), POLICY)
+    assert planned[0].task.host is not None
+    assert planned[0].task.host.category == "dog"
+
+
+def test_a_task_without_resident_is_brought_along_once():
+    routes = [route("dog", Task.CLASSIFICATION)]
+    teachers = [teacher("cat"), teacher("cow")]
+    planned = plan(situation(teachers, routes), POLICY)
+    assert pairs(planned) == [
+        ("cat", Task.CLASSIFICATION, False),
+        ("cat", Task.SEGMENTATION, True),
+        ("cow", Task.CLASSIFICATION, False),
+    ]
+    later = [*routes, route("cat", Task.SEGMENTATION)]
+    merges = [known(p.task.category, p.task.task, identity=p.task.identity) for p in planned]
+    assert pairs(plan(situation(teachers, later, merges), POLICY)) == [("cow", Task.SEGMENTATION, False)]
+
+
+def test_planning_again_adds_nothing():
+    routes = [route("dog", task) for task in BOTH]
+    merges = [known("cat", task, ended=ended) for task, ended in zip(BOTH, (True, False), strict=True)]
+    assert plan(situation([teacher("cat")], routes, merges), POLICY) == ()
+
+
+def test_a_second_teacher_of_a_category_waits_for_the_first():
+    routes = [route("dog", task) for task in BOTH]
+    better = CompleteTeacher("f-cow", "site-cat", "cat", "f-cow", teacher("cow").task_modules)
+    planned = plan(situation([teacher("cat"), better], routes), POLICY)
+    assert {entry.teacher_id for entry in planned} == {"f-cat"}
+    rejected = [known("cat", task, ended=True) for task in BOTH]
+    planned = plan(situation([teacher("cat"), better], routes, rejected), POLICY)
+    assert {entry.teacher_id for entry in planned} == {"f-cow"}
+
+
+def test_a_seam_that_fits_no_resident_is_refused_with_both_shapes():
+    routes = [route("dog", Task.CLASSIFICATION)]
+    seams = {"f-cat": Seam(32, 32, 32)}
+    (planned,) = plan(situation([teacher("cat", (Task.CLASSIFICATION,))], routes, seams=seams), POLICY)
+    assert "32x32x32" in planned.refusal
+    assert "32x16x16" in planned.refusal
+
+
+def test_key_depends_on_every_input_and_survives_the_document():
+    task = MergeTask("cat", Task.SEGMENTATION, "site", "f", "g", Host("dog", "hf", "hg"), POLICY.learner)
+    assert task_from_document(task.to_document()) == task
+    others = [
+        MergeTask("cow", Task.SEGMENTATION, "site", "f", "g", task.host, POLICY.learner),
+        MergeTask("cat", Task.CLASSIFICATION, "site", "f", "g", task.host, POLICY.learner),
+        MergeTask("cat", Task.SEGMENTATION, "site", "f", "g", None),
+        MergeTask("cat", Task.SEGMENTATION, "site", "f", "g", task.host, learner_document({"steps": 4})),
+    ]
+    assert len({other.key for other in others} | {task.key}) == 5
+    assert len({other.seed for other in others} | {task.seed}) == 5

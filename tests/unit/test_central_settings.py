@@ -1,0 +1,111 @@
+"""Settings and the command line: every mistake at once, in plain words."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from central import cli
+from central.compose import is_serving, only_serve
+from central.settings import CentralSettings, read_settings
+from transplant.errors import InvalidSettings
+from transplant.nets.learning import LearnerConfig
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch):
+    for name in CentralSettings.model_fields:
+        monkeypatch.delenv(f"TRANSPLANT_CENTRAL_{name.upper()}", raising=False)
+
+
+def test_flags_win_over_the_environment_over_defaults(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSPLANT_CENTRAL_STEPS", "11")
+    monkeypatch.setenv("TRANSPLANT_CENTRAL_LAYERS", "2")
+    settings = read_settings({"home": tmp_path, "steps": 7, "founder": None})
+    learner = json.loads(settings.policy().plan.learner)
+    assert (learner["steps"], learner["layers"], learner["kernel"]) == (7, 2, LearnerConfig().kernel)
+    assert "seed" not in learner
+    assert LearnerConfig.from_dict(learner).steps == 7
+
+
+def test_every_mistake_is_told_at_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("TRANSPLANT_CENTRAL_STEPPS", "1")
+    flags = {
+        "home": tmp_path,
+        "workers": 0,
+        "kernel": 2,
+        "listen": "nowhere",
+        "method": "magic",
+        "founder": "A B",
+    }
+    with pytest.raises(InvalidSettings) as caught:
+        read_settings(flags)
+    for name in ("TRANSPLANT_CENTRAL_STEPPS", "workers", "kernel", "listen", "method", "founder"):
+        assert name in str(caught.value)
+
+
+def test_the_saved_settings_hold_no_password(tmp_path):
+    settings = read_settings(
+        {"home": tmp_path, "registry_url": "postgresql+psycopg://ann:secret@db:5432/net"}
+    )
+    document = json.loads(settings.document())
+    assert "secret" not in json.dumps(document)
+    assert document["registry_url"].endswith("@db:5432/net")
+    assert settings.url.endswith("secret@db:5432/net")
+
+
+def test_one_serve_a_home(tmp_path):
+    assert not is_serving(tmp_path)
+    with only_serve(tmp_path):
+        assert is_serving(tmp_path)
+        with pytest.raises(InvalidSettings, match="another"), only_serve(tmp_path):
+            pass
+    assert not is_serving(tmp_path)
+
+
+def run(monkeypatch, capsys, *arguments):
+    monkeypatch.setattr(sys, "argv", ["transplant-central", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    captured = capsys.readouterr()
+    return ended.value.code, captured.out, captured.err
+
+
+def test_provision_and_look(tmp_path, monkeypatch, capsys):
+    home, kit = tmp_path / "home", tmp_path / "kit"
+    code, out, _ = run(monkeypatch, capsys, "provision", "ca", "--home", home, "--host", "localhost")
+    assert (code, "made a CA" in out) == (0, True)
+    site = ("provision", "site", "north", "--home", home, "--category", "cow", "--category", "sheep")
+    code, _, _ = run(monkeypatch, capsys, *site, "--center", "localhost:7443", "--out", kit)
+    assert code == 0
+    assert (kit / "kit.json").is_file()
+    code, out, _ = run(monkeypatch, capsys, "status", "--home", home, "--json")
+    document = json.loads(out)
+    assert code == 69  # nothing serves this home
+    assert (document["serving"], document["version"], document["merges"]) == (None, 0, [])
+    assert document["sites"][0]["categories"] == ["cow", "sheep"]
+    code, out, _ = run(monkeypatch, capsys, "status", "--home", home)
+    assert "north" in out
+    code, _, err = run(monkeypatch, capsys, "net", "show", "--home", home)
+    assert (code, err) == (68, "error: NotFound: the net has not been founded yet\n")
+    code, out, _ = run(monkeypatch, capsys, "provision", "revoke", "site", "north", "--home", home)
+    assert (code, "revoked 1" in out) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("serve", "--workers", "0"), 64, "workers"),
+        (("serve",), 78, "provision ca"),
+        (("provision", "operator", "ann", "--center", "localhost:1", "--out", "kit"), 78, "provision ca"),
+    ],
+)
+def test_an_error_is_one_line_with_its_exit_code(tmp_path, monkeypatch, capsys, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    found, _, err = run(monkeypatch, capsys, *arguments, "--home", tmp_path / "home")
+    assert found == code
+    assert err.startswith("error: ")
+    assert words in err
+    assert err.count("\n") == 1

@@ -1,0 +1,150 @@
+"""The merge machine: a race is a one-line test."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from central.merge import state as m
+from central.merge.verdicts import checked_verdict, closed_percent, flat_figures
+from transplant.errors import MergeNotPossible
+from transplant.types import MergeState, Task, Verdict
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+POLICY = m.GatePolicy()
+LEARNED = m.AdapterLearned("h", {"agreement": 90.0})
+
+
+def after(*events: m.Event, identity: bool = False, policy: m.GatePolicy = POLICY) -> m.MergeStatus:
+    status = m.MergeStatus("k", identity)
+    for event in events:
+        status, _ = m.step(status, event, policy)
+    return status
+
+
+def test_the_whole_life():
+    events = (m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(80.0, {"floor.iou": 0.0}))
+    accepted = after(*events)
+    assert (accepted.state, accepted.accepted) == (MergeState.VALIDATING, True)
+    assert m.outstanding(accepted) == (m.PublishRoute("k"),)
+    published = after(*events, m.VersionPublished(4))
+    assert (published.state, published.version_number) == (MergeState.PUBLISHED, 4)
+    assert published.figures == {"agreement": 90.0, "floor.iou": 0.0, "closed": 80.0}
+    assert m.outstanding(published) == ()
+
+
+def test_identity_needs_no_learning_and_no_verdict():
+    status = after(m.EngineReady(), m.GatesPassed(NOW), identity=True)
+    assert (status.state, status.accepted) == (MergeState.CANDIDATE, True)
+    assert m.outstanding(status) == (m.PublishRoute("k"),)
+
+
+@pytest.mark.parametrize("figures", [{}, {"agreement": 59.9}, {"agreement": float("nan")}])
+def test_a_candidate_that_does_not_agree_is_rejected_with_figures(figures):
+    status = after(m.EngineReady(), m.AdapterLearned("h", figures), m.GatesPassed(NOW))
+    assert status.state is MergeState.REJECTED
+    assert "60 %" in status.reason
+
+
+def test_a_verdict_below_the_policy_rejects_and_says_why():
+    status = after(m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(49.9, {}))
+    assert status.state is MergeState.REJECTED
+    assert "49.9 %" in status.reason
+    assert status.figures["closed"] == 49.9
+
+
+@pytest.mark.parametrize(
+    ("choice", "state"), [("reject", MergeState.REJECTED), ("publish", MergeState.VALIDATING)]
+)
+def test_the_deadline(choice, state):
+    policy = m.GatePolicy(deadline_s=10, after_deadline=choice)
+    waiting = (m.EngineReady(), LEARNED, m.GatesPassed(NOW))
+    early = after(*waiting, m.TimePassed(NOW + timedelta(seconds=9)), policy=policy)
+    assert m.outstanding(early) == (m.AwaitVerdict("k", NOW + timedelta(seconds=10)),)
+    late = after(*waiting, m.TimePassed(NOW + timedelta(seconds=10)), policy=policy)
+    assert (late.state, late.accepted) == (state, choice == "publish")
+
+
+def test_a_dead_worker_is_retried_then_given_up():
+    died = (m.EngineReady(), m.WorkerDied("killed"))
+    assert after(*died).state is MergeState.PLANNED
+    assert after(*died, *died).attempts == 2
+    given_up = after(*died, *died, *died)
+    assert given_up.state is MergeState.FAILED
+    assert "killed" in given_up.reason
+
+
+def test_a_lost_engine_costs_no_attempt():
+    status = after(*((m.EngineReady(), m.EngineMissed("Ray went away")) * 5))
+    assert (status.state, status.attempts, status.reason) == (MergeState.PLANNED, 0, "Ray went away")
+
+
+def test_a_failed_merge_can_be_asked_for_again_and_a_cancelled_one_cannot():
+    failed = (m.EngineReady(), m.LearningFailed("bug"))
+    assert after(*failed, m.RequestedAgain()).state is MergeState.PLANNED
+    assert after(m.CancelRequested("site a"), m.RequestedAgain()).state is MergeState.CANCELLED
+
+
+def test_cancelling_a_learning_merge_stops_its_worker():
+    status, commands = m.step(after(m.EngineReady()), m.CancelRequested("operator ann"), POLICY)
+    assert status.state is MergeState.CANCELLED
+    assert commands == (m.StopLearning("k"),)
+
+
+@pytest.mark.parametrize(
+    ("events", "late"),
+    [
+        ((m.CancelRequested("x"),), LEARNED),
+        ((m.EngineReady(), LEARNED), m.AdapterLearned("other", {})),
+        ((m.EngineReady(), LEARNED), m.WorkerDied("late")),
+        ((m.EngineReady(),), m.VersionPublished(2)),
+        ((m.EngineReady(), LEARNED, m.GatesPassed(NOW)), m.VersionPublished(2)),
+        ((m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(90, {})), m.VerdictReported(0, {})),
+        ((m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(0, {})), m.VerdictReported(99, {})),
+    ],
+)
+def test_a_late_event_changes_nothing(events, late):
+    status = after(*events)
+    assert m.step(status, late, POLICY) == (status, ())
+
+
+def verdict(name: str, teacher: float, transplanted: float, floor: float) -> Verdict:
+    return Verdict("k", {name: teacher}, {name: transplanted}, {name: floor}, 10)
+
+
+def test_closed_percent_of_an_error_and_of_an_iou():
+    assert closed_percent(Task.CLASSIFICATION, verdict("error", 10, 30, 50)) == 50.0
+    assert closed_percent(Task.SEGMENTATION, verdict("iou", 80, 60, 0)) == 75.0
+    assert closed_percent(Task.SEGMENTATION, verdict("iou", 80, 88, 0)) == pytest.approx(110)
+
+
+def test_a_teacher_at_the_floor_leaves_no_way_to_go():
+    assert closed_percent(Task.CLASSIFICATION, verdict("error", 50, 50, 50)) == 100.0
+    assert closed_percent(Task.CLASSIFICATION, verdict("error", 50, 51, 50)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        Verdict("k", {}, {}, {}, 0),
+        verdict("error", float("nan"), 1, 1),
+        verdict("error", 101, 1, 1),
+        verdict("error", -1, 1, 1),
+        Verdict("k", {f"m{i}": 1.0 for i in range(17)}, {}, {}, 1),
+    ],
+)
+def test_figures_that_cannot_be_right_are_refused(bad):
+    with pytest.raises(MergeNotPossible):
+        checked_verdict(bad)
+
+
+def test_the_deciding_measure_must_be_there():
+    with pytest.raises(MergeNotPossible, match=r"teacher\.iou"):
+        closed_percent(Task.SEGMENTATION, verdict("pixel_accuracy", 1, 1, 1))
+    assert flat_figures(verdict("error", 1, 2, 3)) == {
+        "teacher.error": 1,
+        "transplanted.error": 2,
+        "floor.error": 3,
+        "validation_samples": 10,
+    }
