@@ -66,7 +66,8 @@ def journey(
             workers=workers,
         )
     )
-    console = Console(highlight=False)
+    # Without a terminal nobody wraps lines: a log keeps them whole.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     prepare_folder(out, plan, fresh=fresh)
     outcome = run_journey(
         plan,
@@ -107,7 +108,7 @@ def report(directory: Annotated[Path, typer.Argument(help="folder with a records
                 for cell in cells
             )
         )
-    Console(width=200 if not sys.stdout.isatty() else None).print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _data_root(chosen: Path | None) -> Path:

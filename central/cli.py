@@ -12,7 +12,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from central.compose import Serving, identity_folder, is_serving, only_serve, open_registry
+from central.compose import (
+    Serving,
+    identity_folder,
+    is_serving,
+    only_serve,
+    open_known_registry,
+    open_registry,
+)
 from central.identity.provision import provision_authority, provision_kit
 from central.report import net_document_of, net_tables, status_document, status_tables
 from central.settings import CentralSettings, read_settings
@@ -92,7 +99,7 @@ def provision_reader(
 @provision.command("revoke")
 def provision_revoke(role: Role, name: str, home: Home, registry_url: RegistryUrl = None) -> None:
     """Revoke every certificate of a site, operator or reader; it holds from the next call on."""
-    registry = open_registry(_settings(home, registry_url))
+    registry = open_known_registry(_settings(home, registry_url))
     with registry.write() as books:
         revoked = books.sites.revoke(role, name, SystemClock().now())
     registry.close()
@@ -156,7 +163,7 @@ def serve(
 def status(home: Home, as_json: AsJson = False, registry_url: RegistryUrl = None) -> None:
     """Show sites, merges and the newest version; the exit code is 69 where nothing serves this home."""
     settings = _settings(home, registry_url)
-    registry = open_registry(settings)
+    registry = open_known_registry(settings)
     with registry.read() as books:
         document = status_document(books, settings.home, serving=is_serving(settings.home))
     registry.close()
@@ -173,7 +180,7 @@ def net_show(
     registry_url: RegistryUrl = None,
 ) -> None:
     """Show the routes of a version of the transplant net."""
-    registry = open_registry(_settings(home, registry_url))
+    registry = open_known_registry(_settings(home, registry_url))
     with registry.read() as books:
         document = net_document_of(books, version)
     registry.close()
@@ -198,7 +205,7 @@ def _provision(
     identity: Identity, settings: CentralSettings, categories: list[str], center: str, out: Path, days: int
 ) -> None:
     authority = identity_folder(settings.home).authority()
-    registry = open_registry(settings)
+    registry = open_known_registry(settings)
     provision_kit(
         registry,
         SystemClock(),

@@ -54,6 +54,19 @@ def open_registry(settings: CentralSettings) -> Registry:
     return registry
 
 
+def open_known_registry(settings: CentralSettings) -> Registry:
+    """Return the registry of a center that exists; looking at a mistyped home must not make one.
+
+    Raises:
+        InvalidSettings: if nothing was provisioned there.
+    """
+    if not settings.registry_url and not (settings.home / "registry.sqlite").is_file():
+        raise InvalidSettings(
+            f"there is no center in {settings.home}; `transplant-central provision ca` makes one"
+        )
+    return open_registry(settings)
+
+
 def compose_center(settings: CentralSettings, registry: Registry) -> Center:
     """Return a center on the files of a home."""
     return Center(

@@ -18,7 +18,6 @@ from edge.datasets.site_dataset import Split
 from edge.evaluate import measure_net
 from edge.options import site_options, teacher_options, with_options
 from edge.outbox import Outbox
-from edge.preview import draw_preview
 from edge.pull import load_net, pull_version, read_version
 from edge.push import enqueue, push_outbox
 from edge.report import report_lines, write_report
@@ -118,6 +117,8 @@ def evaluate(
     with site.home.locked():
         report = _report(site, version)
         if preview is not None:
+            from edge.preview import draw_preview  # matplotlib takes its time, and no other command needs it
+
             net = load_net(site.home, read_version(site.home, version))
             draw_preview(site.teach().net, net, site.category, site.data.load(Split.TEST), preview)
     typer.echo(json.dumps(report, indent=1) if as_json else "\n".join(report_lines(report)))

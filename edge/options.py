@@ -46,7 +46,9 @@ Tasks = Annotated[
     typer.Option("--task", help="classification, segmentation; else all.", rich_help_panel=_DATA),
 ]
 Arch = Annotated[str | None, typer.Option(help="vgg_small or vgg16.", rich_help_panel=_TRAINING)]
-Epochs = Annotated[int | None, typer.Option(rich_help_panel=_TRAINING)]
+Epochs = Annotated[
+    int | None, typer.Option(help="Else 8 for scenes, 20 for photographs.", rich_help_panel=_TRAINING)
+]
 BatchSize = Annotated[int | None, typer.Option(rich_help_panel=_TRAINING)]
 LearningRate = Annotated[float | None, typer.Option(rich_help_panel=_TRAINING)]
 OptimiserName = Annotated[

@@ -15,6 +15,7 @@ from transplant.types import Disclosure, Task, checked_name
 
 _PREFIX = "TRANSPLANT_EDGE_"
 _DEFAULTS = Recipe()
+_PHOTOGRAPH_EPOCHS = 20  # photographs are fewer and harder than drawn scenes
 
 
 class EdgeSettings(BaseSettings):
@@ -35,7 +36,7 @@ class EdgeSettings(BaseSettings):
     image_px: Annotated[int | None, Field(ge=32, le=512)] = None
     tasks: Annotated[tuple[Task, ...], NoDecode] = ()
     arch: str = "vgg_small"
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = _DEFAULTS.epochs
+    epochs: Annotated[int | None, Field(ge=1, le=10_000)] = None
     batch_size: Annotated[int, Field(ge=1, le=4096)] = _DEFAULTS.batch_size
     learning_rate: Annotated[float, Field(gt=0, le=10)] = _DEFAULTS.learning_rate
     optimiser: Optimiser = _DEFAULTS.optimiser
@@ -96,10 +97,17 @@ class EdgeSettings(BaseSettings):
         return settings
 
     @property
+    def resolved_epochs(self) -> int:
+        """Return the epochs that were set, or else what the kind of data needs."""
+        if self.epochs is not None:
+            return self.epochs
+        return _DEFAULTS.epochs if self.data == "scenes" else _PHOTOGRAPH_EPOCHS
+
+    @property
     def recipe(self) -> Recipe:
         """Return the settings of the training."""
         return Recipe(
-            epochs=self.epochs,
+            epochs=self.resolved_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             optimiser=self.optimiser,
@@ -107,6 +115,7 @@ class EdgeSettings(BaseSettings):
             patience=self.patience,
             precision=self.precision,
             pretrained=self.pretrained,
+            sibling_epoch=-1 if self.pretrained else _DEFAULTS.sibling_epoch,
             seed=self.seed,
         )
 

@@ -83,7 +83,7 @@ class Site:
         """Train the teacher net, or read it back where it is trained; see `edge.teach.teach`."""
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
-        with shown_progress(self.category, self.settings.epochs) as progress:
+        with shown_progress(self.category, self.settings.resolved_epochs) as progress:
             return teach(
                 self.data,
                 self.settings.arch,

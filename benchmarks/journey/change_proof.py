@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 from torch import Tensor, nn
-from transplant.artifact.codec import load_module
-from transplant.artifact.net_document import net_digest
 
+from transplant.artifact.codec import load_module
 from transplant.artifact.digest import sha256_file
+from transplant.artifact.net_document import net_digest
 from transplant.datafree.procedural_images import procedural_images
 from transplant.nets.architectures import image_px
 from transplant.nets.measures import as_images
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from transplant.artifact.manifest import Manifest
-
     from transplant.types import NetVersion
 
 _PROBE_IMAGES = 32
@@ -123,6 +123,7 @@ class Witness:
         self.sightings.append(sighting)
 
 
+@cache
 def probe(side_px: int) -> Tensor:
     """Return the batch, float32 (B,3,side,side), that every route of every version must answer alike."""
     return as_images(procedural_images(_PROBE_IMAGES, side_px, _PROBE_SEED))

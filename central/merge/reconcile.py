@@ -9,21 +9,17 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from central.merge.execute import WorkOrder
-from central.merge.state import (
+from central.merge.commands import AwaitVerdict, CheckCandidate, KeepLearning, PublishRoute, StartWhenFree
+from central.merge.events import (
     AdapterLearned,
-    AwaitVerdict,
-    CheckCandidate,
     EngineMissed,
     EngineReady,
-    KeepLearning,
     LearningFailed,
-    PublishRoute,
-    StartWhenFree,
     TimePassed,
     WorkerDied,
-    outstanding,
 )
+from central.merge.execute import WorkOrder
+from central.merge.state import outstanding
 from central.registry.events_book import MODULE_ACCEPTED
 from central.runners.engine import Died, Ending, Finished
 from central.usecases.check_candidate import check_candidate
@@ -39,7 +35,7 @@ if TYPE_CHECKING:
     import threading
     from pathlib import Path
 
-    from central.merge.state import Command
+    from central.merge.commands import Command
     from central.registry.values import StoredMerge
     from central.runners.engine import Engine
     from central.usecases.center import Center

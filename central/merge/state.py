@@ -14,6 +14,30 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from central.merge.commands import (
+    AwaitVerdict,
+    CheckCandidate,
+    Command,
+    KeepLearning,
+    PublishRoute,
+    StartWhenFree,
+    StopLearning,
+)
+from central.merge.events import (
+    AdapterLearned,
+    CancelRequested,
+    EngineMissed,
+    EngineReady,
+    Event,
+    GatesFailed,
+    GatesPassed,
+    LearningFailed,
+    RequestedAgain,
+    TimePassed,
+    VerdictReported,
+    VersionPublished,
+    WorkerDied,
+)
 from transplant.types import MergeState
 
 ENDED = frozenset({MergeState.PUBLISHED, MergeState.REJECTED, MergeState.CANCELLED, MergeState.FAILED})
@@ -59,156 +83,6 @@ class MergeStatus:
     def ended(self) -> bool:
         """Tell whether nothing will happen to this merge any more."""
         return self.state in ENDED
-
-
-# --- events: what happened -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class EngineReady:
-    """The engine has room for this merge (for an identity: nothing to learn, its turn has come)."""
-
-
-@dataclass(frozen=True)
-class EngineMissed:
-    """The engine is not there, or went away under a running merge."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class AdapterLearned:
-    """A worker learned h; its sealed artifact is registered under `adapter`."""
-
-    adapter: str
-    figures: dict[str, float]
-
-
-@dataclass(frozen=True)
-class WorkerDied:
-    """The worker's process ended without a result."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class LearningFailed:
-    """The merge cannot be learned; trying again would end the same way."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class GatesPassed:
-    """The center's own checks of the candidate are passed."""
-
-    at: datetime
-
-
-@dataclass(frozen=True)
-class GatesFailed:
-    """The center's own checks refuse the candidate, or the publication's check does."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
-class VerdictReported:
-    """The owning site measured the candidate; `closed` is percent of the way from floor to teacher."""
-
-    closed: float
-    figures: dict[str, float]
-
-
-@dataclass(frozen=True)
-class TimePassed:
-    """It is now `at`."""
-
-    at: datetime
-
-
-@dataclass(frozen=True)
-class VersionPublished:
-    """The route is part of version `number`; recorded in the transaction that publishes."""
-
-    number: int
-
-
-@dataclass(frozen=True)
-class CancelRequested:
-    """The owning site or an operator does not want this merge."""
-
-    by: str
-
-
-@dataclass(frozen=True)
-class RequestedAgain:
-    """The site asked again for a merge that failed."""
-
-
-Event = (
-    EngineReady
-    | EngineMissed
-    | AdapterLearned
-    | WorkerDied
-    | LearningFailed
-    | GatesPassed
-    | GatesFailed
-    | VerdictReported
-    | TimePassed
-    | VersionPublished
-    | CancelRequested
-    | RequestedAgain
-)
-
-
-# --- commands: what to do --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class StartWhenFree:
-    """Begin as soon as the engine has room, and report `EngineReady`."""
-
-    merge_key: str
-
-
-@dataclass(frozen=True)
-class KeepLearning:
-    """See to it that a worker is learning this merge, from its last checkpoint."""
-
-    merge_key: str
-
-
-@dataclass(frozen=True)
-class StopLearning:
-    """Tell the worker to stop."""
-
-    merge_key: str
-
-
-@dataclass(frozen=True)
-class CheckCandidate:
-    """Run the center's own checks."""
-
-    merge_key: str
-
-
-@dataclass(frozen=True)
-class AwaitVerdict:
-    """Wait for the owning site until `deadline`."""
-
-    merge_key: str
-    deadline: datetime
-
-
-@dataclass(frozen=True)
-class PublishRoute:
-    """Add the route to a new version of the net, unless that would change anything old."""
-
-    merge_key: str
-
-
-Command = StartWhenFree | KeepLearning | StopLearning | CheckCandidate | AwaitVerdict | PublishRoute
 
 
 def outstanding(status: MergeStatus) -> tuple[Command, ...]:

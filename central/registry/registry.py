@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from central.registry.database import open_engine, registry_errors, writing
@@ -19,6 +20,7 @@ from central.registry.sites_book import SitesBook
 from central.registry.teachers_book import TeachersBook
 from central.registry.uploads_book import UploadsBook
 from central.registry.versions_book import VersionsBook
+from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -80,9 +82,18 @@ class Registry:
         self._writing_engine = writing(self._engine)
 
     def upgrade(self) -> None:
-        """Bring the schema to this release."""
-        with registry_errors():
-            upgrade_schema(self._writing_engine)
+        """Bring the schema to this release.
+
+        Raises:
+            InvalidSettings: if the database cannot be reached or opened.
+            RegistryDamaged: if it is none of ours.
+        """
+        try:
+            with registry_errors():
+                upgrade_schema(self._writing_engine)
+        except OperationalError as error:
+            where = self._engine.url.render_as_string(hide_password=True)
+            raise InvalidSettings(f"cannot open the registry {where}: {error.orig}") from error
 
     @contextmanager
     def read(self) -> Generator[Books]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from central.merge.state import CancelRequested
+from central.merge.events import CancelRequested
 from central.usecases.move_merge import move_merge
 from central.usecases.read_merges import summary_of, visible_merge
 from transplant.errors import MergeNotPossible

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from central.merge.events import GatesFailed, GatesPassed
 from central.merge.forgetting import check_answers
-from central.merge.state import GatesFailed, GatesPassed
 from central.usecases.module_shelf import ModuleShelf
 from central.usecases.move_merge import feed
 from central.usecases.read_merges import route_of

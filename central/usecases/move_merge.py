@@ -8,7 +8,9 @@ from central.merge.state import step
 from central.registry.events_book import MERGE_MOVED
 
 if TYPE_CHECKING:
-    from central.merge.state import Command, Event, MergeStatus
+    from central.merge.commands import Command
+    from central.merge.events import Event
+    from central.merge.state import MergeStatus
     from central.registry.registry import Books
     from central.usecases.center import Center
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from central.merge.events import LearningFailed
 from central.merge.plan import KnownMerge, Situation, plan
-from central.merge.state import LearningFailed
 from central.registry.events_book import MERGE_MOVED
 from central.usecases.move_merge import move_merge
 from transplant.artifact.manifest import parse_manifest

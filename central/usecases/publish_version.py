@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from central.merge.events import GatesFailed, VersionPublished
 from central.merge.forgetting import check_forgetting
-from central.merge.state import GatesFailed, VersionPublished
 from central.registry.events_book import VERSION_PUBLISHED
 from central.usecases.module_shelf import ModuleShelf
 from central.usecases.move_merge import move_merge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from central.merge.state import VerdictReported
+from central.merge.events import VerdictReported
 from central.merge.verdicts import checked_verdict, closed_percent, flat_figures
 from central.usecases.move_merge import move_merge
 from transplant.errors import MergeNotPossible, NotFound

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from central.merge.events import RequestedAgain
 from central.merge.plan import CompleteTeacher
-from central.merge.state import RequestedAgain
 from central.usecases.move_merge import move_merge
 from central.usecases.plan_merges import plan_merges
 from central.usecases.read_merges import summary_of

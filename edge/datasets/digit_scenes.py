@@ -13,7 +13,6 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from edge.datasets.site_dataset import Split
 
@@ -40,6 +39,8 @@ class Scenes:
 
 @cache
 def _handwriting() -> tuple[FloatArray, NDArray[np.int64]]:
+    from sklearn.datasets import load_digits  # a second of imports that only the first drawing needs
+
     pixels, targets = load_digits(return_X_y=True)
     images = np.asarray(pixels, np.float32).reshape(-1, 8, 8) / np.float32(16)
     return images, np.asarray(targets, np.int64)

@@ -15,7 +15,7 @@ class Recipe:
     """Everything that decides the outcome of a training besides the data and the architecture.
 
     The defaults are SGD with momentum 0.9 and weight decay 5e-4 (what the papers' VGGs were trained
-    with), small batches and one cosine; they bring `vgg_small` on digit scenes to its plateau's end.
+    with), small batches and one cosine.
 
     Args:
         epochs: passes over the training data.
@@ -24,6 +24,8 @@ class Recipe:
         optimiser: "sgd" or "adamw".
         weight_decay: of every weight.
         warm_up_epochs: linear rise of the learning rate before the cosine takes over.
+        sibling_epoch: epoch (from 0) before which the classification trunk is started from the
+            segmentation's, see `teaching.start_from_sibling`; -1 for never.
         gradient_norm: longer gradients are cut to this length (nets without BatchNorm have outliers).
         patience: epochs without a better validation score after which training ends.
         precision: "bfloat16" runs the forward pass in mixed precision (faster on CPUs that have it).
@@ -31,12 +33,13 @@ class Recipe:
         seed: of initialisation, order, augmentation and dropout.
     """
 
-    epochs: int = 14
+    epochs: int = 8
     batch_size: int = 16
     learning_rate: float = 0.02
     optimiser: Optimiser = "sgd"
     weight_decay: float = 5e-4
     warm_up_epochs: float = 1.0
+    sibling_epoch: int = 2
     gradient_norm: float = 5.0
     patience: int = 10
     precision: Precision = "float32"

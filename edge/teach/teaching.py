@@ -20,6 +20,7 @@ from edge.teach.augment import Augmentation
 from edge.teach.losses import joint_loss, positive_weight
 from transplant.artifact.digest import derive_seed
 from transplant.nets.measures import as_images, measure
+from transplant.nets.task_module import ClassificationModule, SegmentationModule
 from transplant.nets.teacher_net import TeacherNet, load_pretrained_vgg16
 from transplant.types import Architecture, Task
 
@@ -92,6 +93,8 @@ def run_epoch(
         on_batch: told (batches done, batches of this epoch) after every step.
     """
     epoch = len(state.history)
+    if epoch == recipe.sibling_epoch:
+        start_from_sibling(state.net)
     seed = derive_seed("epoch", str(recipe.seed), str(epoch))
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -125,6 +128,25 @@ def score_of(figures: dict[str, dict[str, float]]) -> float:
     """Return what epochs are compared by: accuracy and IoU, averaged over the tasks."""
     parts = [values["iou"] if "iou" in values else 100 - values["error"] for values in figures.values()]
     return sum(parts) / len(parts)
+
+
+@torch.no_grad()
+def start_from_sibling(net: TeacherNet) -> None:
+    """Copy the trunk of the segmentation module into the classification module's.
+
+    One bit a picture teaches a classifier next to nothing until its features are good, and the loss
+    stays at chance for many epochs; thousands of bits a mask teach the sibling at once. From its trunk
+    the classifier leaves chance within an epoch. Nets without both tasks are left as they are.
+    """
+    if not {Task.SEGMENTATION.value, Task.CLASSIFICATION.value} <= set(net.task_modules):
+        return
+    source, target = net.task_modules[Task.SEGMENTATION.value], net.task_modules[Task.CLASSIFICATION.value]
+    if not isinstance(source, SegmentationModule) or not isinstance(target, ClassificationModule):
+        return
+    trunk = [layer for layer in source.stages.modules() if isinstance(layer, nn.Conv2d)]
+    chain = [layer for layer in target.layers if isinstance(layer, nn.Conv2d)]
+    for theirs, own in zip(trunk, chain, strict=False):  # the chain goes on with its head
+        own.load_state_dict(theirs.state_dict())
 
 
 def _train(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from benchmarks.journey.plan import JourneyPlan
     from tests.e2e.conftest import Ended
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
 
 
 class Assassin:
@@ -118,7 +118,7 @@ def killed(
         knife = threading.Thread(target=look_often, daemon=True)
         knife.start()
         try:
-            federation.run(lambda _happened: None, timeout_s=200)
+            federation.run(lambda _happened: None, timeout_s=240)
             return outcome_of(federation), assassin, federation
         finally:
             watch.set()

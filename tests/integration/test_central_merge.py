@@ -36,7 +36,7 @@ def verdict(key: str, transplanted: float) -> Verdict:
     return Verdict(key, teacher, measured, {"error": 50.0, "iou": 0.0}, 12)
 
 
-def settle(client, category, transplanted=80.0):
+def settle(client, category, transplanted=80.0, timeout_s=20.0):
     """Answer every candidate of a category until all its merges have ended."""
 
     def done():
@@ -45,7 +45,7 @@ def settle(client, category, transplanted=80.0):
         merges = client.list_merges(category)
         return merges if merges and all(merge.state in ENDED for merge in merges) else None
 
-    return wait(done)
+    return wait(done, timeout_s)
 
 
 def settled(client):

@@ -8,6 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
+from central.merge import commands as c
+from central.merge import events as e
 from central.merge import state as m
 from transplant.types import MergeState
 
@@ -30,7 +32,7 @@ class Merge(RuleBasedStateMachine):
         self.now = START
         self.status = m.MergeStatus("k", identity=False)
         self.before = self.status
-        self.commands: tuple[m.Command, ...] = ()
+        self.commands: tuple[c.Command, ...] = ()
         self.deaths = 0
         self.published: list[int] = []
 
@@ -41,7 +43,7 @@ class Merge(RuleBasedStateMachine):
         self.policy = m.GatePolicy(deadline_s=100.0, after_deadline=late)
         self.status = self.before = m.MergeStatus("k", identity=identity)
 
-    def feed(self, event: m.Event) -> m.Event:
+    def feed(self, event: e.Event) -> e.Event:
         self.before = self.status
         self.status, self.commands = m.step(self.status, event, self.policy)
         if self.status.state is MergeState.PUBLISHED and self.before.state is not MergeState.PUBLISHED:
@@ -50,52 +52,52 @@ class Merge(RuleBasedStateMachine):
 
     @rule(target=events)
     def engine_ready(self):
-        return self.feed(m.EngineReady())
+        return self.feed(e.EngineReady())
 
     @rule(target=events, reason=st.sampled_from(["Ray is starting", "Ray went away"]))
     def engine_missed(self, reason):
-        return self.feed(m.EngineMissed(reason))
+        return self.feed(e.EngineMissed(reason))
 
     @rule(target=events, agreement=percent)
     def adapter_learned(self, agreement):
-        return self.feed(m.AdapterLearned("h", {"agreement": agreement}))
+        return self.feed(e.AdapterLearned("h", {"agreement": agreement}))
 
     @rule(target=events)
     def worker_died(self):
-        return self.feed(m.WorkerDied("killed"))
+        return self.feed(e.WorkerDied("killed"))
 
     @rule(target=events)
     def learning_failed(self):
-        return self.feed(m.LearningFailed("bug"))
+        return self.feed(e.LearningFailed("bug"))
 
     @rule(target=events)
     def gates_passed(self):
-        return self.feed(m.GatesPassed(self.now))
+        return self.feed(e.GatesPassed(self.now))
 
     @rule(target=events)
     def gates_failed(self):
-        return self.feed(m.GatesFailed("not finite"))
+        return self.feed(e.GatesFailed("not finite"))
 
     @rule(target=events, closed=st.floats(-100, 150))
     def verdict(self, closed):
-        return self.feed(m.VerdictReported(closed, {}))
+        return self.feed(e.VerdictReported(closed, {}))
 
     @rule(target=events, seconds=st.integers(0, 200))
     def time_passes(self, seconds):
         self.now += timedelta(seconds=seconds)
-        return self.feed(m.TimePassed(self.now))
+        return self.feed(e.TimePassed(self.now))
 
     @rule(target=events, number=st.integers(1, 9))
     def version_published(self, number):
-        return self.feed(m.VersionPublished(number))
+        return self.feed(e.VersionPublished(number))
 
     @rule(target=events)
     def cancelled(self):
-        return self.feed(m.CancelRequested("site a"))
+        return self.feed(e.CancelRequested("site a"))
 
     @rule(target=events)
     def requested_again(self):
-        return self.feed(m.RequestedAgain())
+        return self.feed(e.RequestedAgain())
 
     @rule(event=events)
     def doubled(self, event):
@@ -131,7 +133,7 @@ class Merge(RuleBasedStateMachine):
 
     @invariant()
     def only_the_accepted_are_published(self):
-        if m.PublishRoute("k") in m.outstanding(self.status):
+        if c.PublishRoute("k") in m.outstanding(self.status):
             assert self.status.accepted
         if self.status.state is MergeState.PUBLISHED and not self.status.identity:
             assert self.status.adapter == "h"
@@ -142,7 +144,7 @@ class Merge(RuleBasedStateMachine):
         if self.commands:
             assert self.commands[-len(m.outstanding(self.status)) or None :] == m.outstanding(
                 self.status
-            ) or (self.commands == (m.StopLearning("k"),))
+            ) or (self.commands == (c.StopLearning("k"),))
 
     @invariant()
     def deaths_are_bounded(self):

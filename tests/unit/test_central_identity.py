@@ -150,7 +150,7 @@ def test_a_certificate_without_one_identity_is_nobody(uris):
     names = [x509.UniformResourceIdentifier(uri) for uri in uris] or [x509.DNSName("localhost")]
     issued = OtherAuthority().issue(names)
     with pytest.raises(NotAuthenticated):
-        peer_of(issued.certificate)
+        peer_of(issued.cert)
 
 
 def test_bytes_that_are_no_certificate_are_nobody():

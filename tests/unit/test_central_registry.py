@@ -9,6 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from fakes.artifacts import sealed
 from sqlalchemy import text
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
 
 from central.merge.plan import CompleteTeacher, PlannedTask
 from central.merge.state import MergeStatus
@@ -16,7 +18,7 @@ from central.merge.tasks import MergeTask
 from central.registry.database import open_engine, sqlite_url
 from central.registry.registry import Registry
 from central.registry.tables import Row
-from central.registry.values import Comparison
+from central.registry.values import Certificate, Comparison
 from transplant.artifact.net_document import net_digest
 from transplant.errors import InvalidSettings, NotFound, RegistryConflict, RegistryDamaged
 from transplant.types import MergeState, ModuleKind, NetVersion, Role, Route, Task
@@ -68,11 +70,10 @@ def test_the_migrations_make_exactly_the_tables(registry, path):
 def test_sqlite_is_opened_as_it_must_be(path):
     engine = open_engine(sqlite_url(path))
     with engine.connect() as connection:
-        found = [
-            connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "foreign_keys")
-        ]
+        names = ("journal_mode", "foreign_keys", "synchronous")
+        found = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in names]
     engine.dispose()
-    assert found == ["wal", 1]
+    assert found == ["wal", 1, 2]
 
 
 def test_a_database_of_a_newer_release_is_left_alone(registry, path):
@@ -96,14 +97,28 @@ def test_a_url_that_cannot_be_used_is_said(url):
         Registry(url)
 
 
+def test_a_database_that_cannot_be_opened_is_said(tmp_path):
+    with pytest.raises(InvalidSettings, match="cannot open the registry"):
+        Registry(sqlite_url(tmp_path / "no" / "such" / "folder.sqlite")).upgrade()
+
+
+def test_the_schema_can_be_made_on_postgresql():
+    for table in Row.metadata.sorted_tables:
+        assert str(CreateTable(table).compile(dialect=postgresql.dialect()))
+
+
 def test_a_transaction_is_all_or_nothing(registry):
     class PowerCutError(Exception):
         pass
 
-    with pytest.raises(PowerCutError), registry.write() as books:
-        add_merge(books)
-        books.events.add("MergeMoved", "k", NOW)
-        raise PowerCutError
+    def half_a_merge():
+        with registry.write() as books:
+            add_merge(books)
+            books.events.add("MergeMoved", "k", NOW)
+            raise PowerCutError
+
+    with pytest.raises(PowerCutError):
+        half_a_merge()
     with registry.read() as books:
         assert books.modules.list() == books.merges.list() == books.events.after(0) == ()
 
@@ -144,9 +159,8 @@ def test_versions_continue_each_other(registry):
     with registry.write() as books:
         first = version_of(add_merge(books))
         books.versions.publish(first, NOW)
-        books.versions.record_proof(
-            1, [Comparison("module x", "a", "a")], "numerics", {first.routes[0].merge_key: "d"}
-        )
+        digests = {first.routes[0].merge_key: "d"}
+        books.versions.record_proof(1, [Comparison("module x", "a", "a")], "numerics", digests)
     with registry.write() as books:
         merge = add_merge(books, "cat")
         second = version_of(merge, 2, net_digest(first), first.routes)
@@ -163,7 +177,7 @@ def test_versions_continue_each_other(registry):
         assert books.versions.get() == second
         assert books.versions.get(1) == first
         assert books.versions.after(0) == (first, second)
-        assert books.versions.probe_digests("numerics") == {first.routes[0].merge_key: "d"}
+        assert books.versions.probe_digests("numerics") == digests
         assert books.versions.probe_digests("other numerics") == {}
         assert books.versions.proof(1) == (Comparison("module x", "a", "a"),)
 
@@ -193,8 +207,6 @@ def test_times_come_back_in_utc(registry):
 
 
 def test_sites_gain_categories_and_lose_certificates(registry):
-    from central.registry.values import Certificate
-
     with registry.write() as books:
         books.sites.admit("site-a", ["dog"], NOW)
         books.sites.admit("site-a", ["cat", "dog"], NOW)

@@ -99,6 +99,8 @@ def test_provision_and_look(tmp_path, monkeypatch, capsys):
     [
         (("serve", "--workers", "0"), 64, "workers"),
         (("serve",), 78, "provision ca"),
+        (("status",), 64, "there is no center"),
+        (("net", "show"), 64, "there is no center"),
         (("provision", "operator", "ann", "--center", "localhost:1", "--out", "kit"), 78, "provision ca"),
     ],
 )

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from central.merge import commands as c
+from central.merge import events as e
 from central.merge import state as m
 from central.merge.verdicts import checked_verdict, closed_percent, flat_figures
 from transplant.errors import MergeNotPossible
@@ -13,10 +15,10 @@ from transplant.types import MergeState, Task, Verdict
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = m.GatePolicy()
-LEARNED = m.AdapterLearned("h", {"agreement": 90.0})
+LEARNED = e.AdapterLearned("h", {"agreement": 90.0})
 
 
-def after(*events: m.Event, identity: bool = False, policy: m.GatePolicy = POLICY) -> m.MergeStatus:
+def after(*events: e.Event, identity: bool = False, policy: m.GatePolicy = POLICY) -> m.MergeStatus:
     status = m.MergeStatus("k", identity)
     for event in events:
         status, _ = m.step(status, event, policy)
@@ -24,31 +26,31 @@ def after(*events: m.Event, identity: bool = False, policy: m.GatePolicy = POLIC
 
 
 def test_the_whole_life():
-    events = (m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(80.0, {"floor.iou": 0.0}))
+    events = (e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(80.0, {"floor.iou": 0.0}))
     accepted = after(*events)
     assert (accepted.state, accepted.accepted) == (MergeState.VALIDATING, True)
-    assert m.outstanding(accepted) == (m.PublishRoute("k"),)
-    published = after(*events, m.VersionPublished(4))
+    assert m.outstanding(accepted) == (c.PublishRoute("k"),)
+    published = after(*events, e.VersionPublished(4))
     assert (published.state, published.version_number) == (MergeState.PUBLISHED, 4)
     assert published.figures == {"agreement": 90.0, "floor.iou": 0.0, "closed": 80.0}
     assert m.outstanding(published) == ()
 
 
 def test_identity_needs_no_learning_and_no_verdict():
-    status = after(m.EngineReady(), m.GatesPassed(NOW), identity=True)
+    status = after(e.EngineReady(), e.GatesPassed(NOW), identity=True)
     assert (status.state, status.accepted) == (MergeState.CANDIDATE, True)
-    assert m.outstanding(status) == (m.PublishRoute("k"),)
+    assert m.outstanding(status) == (c.PublishRoute("k"),)
 
 
 @pytest.mark.parametrize("figures", [{}, {"agreement": 59.9}, {"agreement": float("nan")}])
 def test_a_candidate_that_does_not_agree_is_rejected_with_figures(figures):
-    status = after(m.EngineReady(), m.AdapterLearned("h", figures), m.GatesPassed(NOW))
+    status = after(e.EngineReady(), e.AdapterLearned("h", figures), e.GatesPassed(NOW))
     assert status.state is MergeState.REJECTED
     assert "60 %" in status.reason
 
 
 def test_a_verdict_below_the_policy_rejects_and_says_why():
-    status = after(m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(49.9, {}))
+    status = after(e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(49.9, {}))
     assert status.state is MergeState.REJECTED
     assert "49.9 %" in status.reason
     assert status.figures["closed"] == 49.9
@@ -59,15 +61,15 @@ def test_a_verdict_below_the_policy_rejects_and_says_why():
 )
 def test_the_deadline(choice, state):
     policy = m.GatePolicy(deadline_s=10, after_deadline=choice)
-    waiting = (m.EngineReady(), LEARNED, m.GatesPassed(NOW))
-    early = after(*waiting, m.TimePassed(NOW + timedelta(seconds=9)), policy=policy)
-    assert m.outstanding(early) == (m.AwaitVerdict("k", NOW + timedelta(seconds=10)),)
-    late = after(*waiting, m.TimePassed(NOW + timedelta(seconds=10)), policy=policy)
+    waiting = (e.EngineReady(), LEARNED, e.GatesPassed(NOW))
+    early = after(*waiting, e.TimePassed(NOW + timedelta(seconds=9)), policy=policy)
+    assert m.outstanding(early) == (c.AwaitVerdict("k", NOW + timedelta(seconds=10)),)
+    late = after(*waiting, e.TimePassed(NOW + timedelta(seconds=10)), policy=policy)
     assert (late.state, late.accepted) == (state, choice == "publish")
 
 
 def test_a_dead_worker_is_retried_then_given_up():
-    died = (m.EngineReady(), m.WorkerDied("killed"))
+    died = (e.EngineReady(), e.WorkerDied("killed"))
     assert after(*died).state is MergeState.PLANNED
     assert after(*died, *died).attempts == 2
     given_up = after(*died, *died, *died)
@@ -76,32 +78,32 @@ def test_a_dead_worker_is_retried_then_given_up():
 
 
 def test_a_lost_engine_costs_no_attempt():
-    status = after(*((m.EngineReady(), m.EngineMissed("Ray went away")) * 5))
+    status = after(*((e.EngineReady(), e.EngineMissed("Ray went away")) * 5))
     assert (status.state, status.attempts, status.reason) == (MergeState.PLANNED, 0, "Ray went away")
 
 
 def test_a_failed_merge_can_be_asked_for_again_and_a_cancelled_one_cannot():
-    failed = (m.EngineReady(), m.LearningFailed("bug"))
-    assert after(*failed, m.RequestedAgain()).state is MergeState.PLANNED
-    assert after(m.CancelRequested("site a"), m.RequestedAgain()).state is MergeState.CANCELLED
+    failed = (e.EngineReady(), e.LearningFailed("bug"))
+    assert after(*failed, e.RequestedAgain()).state is MergeState.PLANNED
+    assert after(e.CancelRequested("site a"), e.RequestedAgain()).state is MergeState.CANCELLED
 
 
 def test_cancelling_a_learning_merge_stops_its_worker():
-    status, commands = m.step(after(m.EngineReady()), m.CancelRequested("operator ann"), POLICY)
+    status, commands = m.step(after(e.EngineReady()), e.CancelRequested("operator ann"), POLICY)
     assert status.state is MergeState.CANCELLED
-    assert commands == (m.StopLearning("k"),)
+    assert commands == (c.StopLearning("k"),)
 
 
 @pytest.mark.parametrize(
     ("events", "late"),
     [
-        ((m.CancelRequested("x"),), LEARNED),
-        ((m.EngineReady(), LEARNED), m.AdapterLearned("other", {})),
-        ((m.EngineReady(), LEARNED), m.WorkerDied("late")),
-        ((m.EngineReady(),), m.VersionPublished(2)),
-        ((m.EngineReady(), LEARNED, m.GatesPassed(NOW)), m.VersionPublished(2)),
-        ((m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(90, {})), m.VerdictReported(0, {})),
-        ((m.EngineReady(), LEARNED, m.GatesPassed(NOW), m.VerdictReported(0, {})), m.VerdictReported(99, {})),
+        ((e.CancelRequested("x"),), LEARNED),
+        ((e.EngineReady(), LEARNED), e.AdapterLearned("other", {})),
+        ((e.EngineReady(), LEARNED), e.WorkerDied("late")),
+        ((e.EngineReady(),), e.VersionPublished(2)),
+        ((e.EngineReady(), LEARNED, e.GatesPassed(NOW)), e.VersionPublished(2)),
+        ((e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(90, {})), e.VerdictReported(0, {})),
+        ((e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(0, {})), e.VerdictReported(99, {})),
     ],
 )
 def test_a_late_event_changes_nothing(events, late):

@@ -32,6 +32,9 @@ def test_flags_over_environment_over_defaults(monkeypatch, tmp_path):
     assert str(settings.data_root) == "/packs"
     assert settings.tasks == (Task.CLASSIFICATION,)
     assert settings.disclosure is Disclosure.NONE
+    monkeypatch.delenv("TRANSPLANT_EDGE_EPOCHS")
+    assert EdgeSettings.of({"home": tmp_path}).recipe.epochs == 8
+    assert EdgeSettings.of({"home": tmp_path, "data": "voc_mammals"}).recipe.epochs == 20
     assert str(EdgeSettings.of({"home": tmp_path, "data_root": "/own"}).data_root) == "/own"
 
 

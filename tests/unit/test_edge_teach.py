@@ -16,7 +16,7 @@ from edge.teach.losses import classification_loss, positive_weight, segmentation
 from edge.teach.progress import figures_line, shown_progress
 from edge.teach.recipe import Recipe
 from edge.teach.teach import teach
-from edge.teach.teaching import EpochRecord, TeachingState, begin, measured, run_epoch
+from edge.teach.teaching import EpochRecord, TeachingState, begin, measured, run_epoch, start_from_sibling
 from transplant.errors import CheckpointInvalid, DatasetInvalid, UnknownArchitecture
 from transplant.nets.architectures import default_architecture
 from transplant.types import Task
@@ -118,6 +118,23 @@ def test_a_killed_training_ends_as_if_it_had_not_been(tmp_path, optimiser):
     assert resumed.best == straight.best
     _assert_equal(resumed.net.state_dict(), straight.net.state_dict())
     assert len(list((tmp_path / "killed").glob("*.safetensors"))) == 1
+
+
+def test_the_classifier_starts_from_the_segmentation_trunk():
+    net = begin(default_architecture("vgg_small", 32), BOTH, RECIPE).net
+    head = net.task_modules["classification"].layers[-1].weight.clone()
+    start_from_sibling(net)
+    chain = [layer for layer in net.task_modules["classification"].layers if hasattr(layer, "weight")]
+    trunk = [layer for layer in net.task_modules["segmentation"].stages.modules() if hasattr(layer, "weight")]
+    assert len(trunk) == 4
+    for own, theirs in zip(chain, trunk, strict=False):
+        assert torch.equal(own.weight, theirs.weight)
+        assert own.weight.data_ptr() != theirs.weight.data_ptr()
+    assert torch.equal(head, chain[-1].weight)
+    alone = begin(default_architecture("vgg_small", 32), (Task.CLASSIFICATION,), RECIPE).net
+    before = {name: value.clone() for name, value in alone.state_dict().items()}
+    start_from_sibling(alone)
+    _assert_equal(before, alone.state_dict())
 
 
 def test_another_seed_is_another_teacher(tmp_path):

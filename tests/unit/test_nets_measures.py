@@ -57,3 +57,18 @@ def test_an_empty_data_set_has_zeros_not_nan() -> None:
 def test_gap_closed(teacher: float, route: float, constant: float, share: float) -> None:
     figures = ({"error": teacher}, {"error": route}, {"error": constant})
     assert gap_closed(Task.CLASSIFICATION, *figures) == pytest.approx(share)
+
+
+def test_torchmetrics_measures_the_same() -> None:
+    from torchmetrics.classification import BinaryConfusionMatrix, BinaryJaccardIndex
+
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(5, 1, 8, 8, generator=generator)
+    truth = torch.tensor([0, 1, 255], dtype=torch.uint8)[torch.randint(0, 3, (5, 8, 8), generator=generator)]
+    said = (logits[:, 0] > 0).long()
+    theirs = BinaryConfusionMatrix(ignore_index=255)(said, truth.long())
+    images = torch.zeros(5, 3, 8, 8, dtype=torch.uint8)
+    ours = measure(lambda _: logits, [(images, truth)], Task.SEGMENTATION)
+    assert ours == from_confusion(theirs, Task.SEGMENTATION)
+    jaccard = BinaryJaccardIndex(ignore_index=255)(said, truth.long())
+    assert ours["iou"] == pytest.approx(100 * float(jaccard), rel=1e-6)

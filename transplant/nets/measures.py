@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import BinaryConfusionMatrix
 
 from transplant.types import Task
 
@@ -37,11 +36,13 @@ def measure(
         {"error"} for classification; {"pixel_accuracy", "mean_accuracy", "iou", "mean_iou",
         "frequency_weighted_iou"} for segmentation, `iou` being that of the category's own pixels.
     """
-    confusion = BinaryConfusionMatrix(ignore_index=VOID)
+    matrix_TP = torch.zeros(2, 2, dtype=torch.int64)
     for images, targets in batches:
-        logits = net(as_images(images))
-        confusion.update((logits.flatten() > 0).to(torch.int64), targets.flatten().to(torch.int64))
-    return from_confusion(confusion.compute(), task)
+        predicted, truth = net(as_images(images)).flatten() > 0, targets.flatten()
+        told = truth != VOID
+        cells = 2 * truth[told].to(torch.int64) + predicted[told].to(torch.int64)
+        matrix_TP += torch.bincount(cells, minlength=4).reshape(2, 2)
+    return from_confusion(matrix_TP, task)
 
 
 def floor(targets: Iterable[Tensor], task: Task) -> dict[str, float]:

@@ -1,0 +1,107 @@
+"""What can happen to a merge: past tense, frozen, without I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+@dataclass(frozen=True)
+class EngineReady:
+    """The engine has room for this merge (for an identity: nothing to learn, its turn has come)."""
+
+
+@dataclass(frozen=True)
+class EngineMissed:
+    """The engine is not there, or went away under a running merge."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class AdapterLearned:
+    """A worker learned h; its sealed artifact is registered under `adapter`."""
+
+    adapter: str
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """The worker's process ended without a result."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class LearningFailed:
+    """The merge cannot be learned; trying again would end the same way."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class GatesPassed:
+    """The center's own checks of the candidate are passed."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class GatesFailed:
+    """The center's own checks refuse the candidate, or the publication's check does."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class VerdictReported:
+    """The owning site measured the candidate; `closed` is percent of the way from floor to teacher."""
+
+    closed: float
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TimePassed:
+    """It is now `at`."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class VersionPublished:
+    """The route is part of version `number`; recorded in the transaction that publishes."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class CancelRequested:
+    """The owning site or an operator does not want this merge."""
+
+    by: str
+
+
+@dataclass(frozen=True)
+class RequestedAgain:
+    """The site asked again for a merge that failed."""
+
+
+Event = (
+    EngineReady
+    | EngineMissed
+    | AdapterLearned
+    | WorkerDied
+    | LearningFailed
+    | GatesPassed
+    | GatesFailed
+    | VerdictReported
+    | TimePassed
+    | VersionPublished
+    | CancelRequested
+    | RequestedAgain
+)
