@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
+from benchmarks.machine import fast_precision
 from benchmarks.records import read_records
 from transplant.errors import BenchmarkFailed, TransplantError
 from transplant.types import Disclosure
@@ -36,6 +37,9 @@ def journey(
     ] = Disclosure.NONE,
     runner: Annotated[str, typer.Option(help="engine of the merges: ray or local")] = "ray",
     workers: Annotated[int, typer.Option(min=1, help="merges side by side")] = 2,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16 [bfloat16 where the processor computes in it]")
+    ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="folder of the data packs [TRANSPLANT_DATA or ../shared/data]")
     ] = None,
@@ -64,6 +68,7 @@ def journey(
             disclosure=disclosure,
             runner=runner,
             workers=workers,
+            precision=precision or fast_precision(),
         )
     )
     # Without a terminal nobody wraps lines: a log keeps them whole.

@@ -48,6 +48,12 @@ def this_machine() -> Machine:
     )
 
 
+def fast_precision() -> str:
+    """Return "bfloat16" where this processor computes in it, else "float32" (emulated it is slower)."""
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").is_file() else ""
+    return "bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
+
+
 def commit() -> str:
     """Return the short commit of the source tree, with `+` where it has uncommitted changes."""
     git = shutil.which("git")

@@ -134,6 +134,9 @@ def serve(
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     synthetic_images: Annotated[int | None, typer.Option(help="Images made for a merge.")] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32, or bfloat16 where the workers' processors have it.")
+    ] = None,
     registry_url: RegistryUrl = None,
     reflection: Annotated[
         bool | None, typer.Option("--reflection/--no-reflection", help="gRPC reflection for operators.")

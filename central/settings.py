@@ -34,6 +34,7 @@ _LEARNER = (
     "learning_rate",
     "synthetic_images",
     "checkpoint_every",
+    "precision",
 )
 _DEFAULT = LearnerConfig()
 
@@ -77,6 +78,7 @@ class CentralSettings(BaseSettings):
     learning_rate: Annotated[float, Field(gt=0)] = _DEFAULT.learning_rate
     synthetic_images: Count = _DEFAULT.synthetic_images
     checkpoint_every: Count = _DEFAULT.checkpoint_every
+    precision: Literal["float32", "bfloat16"] = _DEFAULT.precision
 
     @field_validator("home")
     @classmethod

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from transplant.nets.teacher_net import TeacherNet
     from transplant.nets.transplant_net import TransplantNet
 
-_ROWS = ("image", "truth", "teacher", "transplanted")
 _COLOURS = {"truth": (0.20, 0.75, 0.35), "teacher": (0.25, 0.50, 0.95), "transplanted": (0.95, 0.55, 0.10)}
 _OPACITY = 0.6
 
@@ -33,6 +32,8 @@ def draw_preview(
     teacher: TeacherNet, net: TransplantNet, category: str, data: SiteDataset, path: Path, count: int = 8
 ) -> None:
     """Draw segmentations of `count` images that show the category, evenly chosen from a split.
+
+    A site whose segmentation found no route into the net gets the picture without that row.
 
     Args:
         teacher: the site's own net.
@@ -43,7 +44,6 @@ def draw_preview(
         count: how many images.
 
     Raises:
-        NotFound: if the net has no segmentation route of this category.
         DatasetInvalid: if the data has no masks.
     """
     images, masks = data.examples(Task.SEGMENTATION)
@@ -53,13 +53,15 @@ def draw_preview(
     answers = {
         "truth": truth == 1,
         "teacher": _mask(teacher.eval().route(Task.SEGMENTATION), pixels),
-        "transplanted": _mask(net.route(category, Task.SEGMENTATION), pixels),
     }
-    canvas = Figure(figsize=(1.15 * len(shown) + 0.9, 1.2 * len(_ROWS) + 0.3), layout="constrained")
-    grid: Any = canvas.subplots(len(_ROWS), len(shown), squeeze=False)
+    if any((line.category, line.task) == (category, Task.SEGMENTATION) for line in net.version.routes):
+        answers["transplanted"] = _mask(net.route(category, Task.SEGMENTATION), pixels)
+    rows = ("image", *answers)
+    canvas = Figure(figsize=(1.15 * len(shown) + 0.9, 1.2 * len(rows) + 0.3), layout="constrained")
+    grid: Any = canvas.subplots(len(rows), len(shown), squeeze=False)
     for column in range(len(shown)):
         picture = pixels[column].permute(1, 2, 0).numpy()
-        for row, name in enumerate(_ROWS):
+        for row, name in enumerate(rows):
             cell = grid[row, column]
             painted = picture if name == "image" else _painted(picture, answers[name][column], _COLOURS[name])
             cell.imshow(painted, interpolation="nearest")

@@ -13,6 +13,7 @@ from edge.site_home import SiteHome, write_document
 from edge.teach.progress import shown_progress
 from edge.teach.teach import Teacher, teach
 from transplant.errors import InvalidSettings
+from transplant.nets.allocator import keep_freed_memory
 from transplant.rpc.channel import Kit, load_kit
 from transplant.rpc.client import CentralClient
 from transplant.types import Role, Task
@@ -83,6 +84,7 @@ class Site:
         """Train the teacher net, or read it back where it is trained; see `edge.teach.teach`."""
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
+        keep_freed_memory()
         with shown_progress(self.category, self.settings.resolved_epochs) as progress:
             return teach(
                 self.data,

@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-# What a restart cannot mend: the exit codes of the table's errors that say "do not retry", but for a bug of
-# ours, which may well be a race, and for the code of an interpreter that ended on an exception.
+# What a restart cannot mend: the exit codes of the table's errors that say "do not retry", but for that of a
+# bug of ours, which may well be a race.
 _HOPELESS = {error.exit_code for error in ERRORS.values() if not error.retry} - {
     *(error.exit_code for error in ERRORS.values() if error.retry),
     ERRORS["UnexpectedFailure"].exit_code,
-    BenchmarkFailed.exit_code,
 }
 
 

@@ -184,13 +184,14 @@ class Federation:
         plan = self.plan
         command = [*_console("central"), "serve", "--home", str(self.center_home), "--listen", self.address]
         command += ["--founder", plan.founder, "--runner", plan.runner, "--workers", str(plan.workers)]
+        command += ["--precision", plan.precision]
         return command + _given({"--steps": plan.steps, "--layers": plan.layers})
 
     def _site_command(self, category: str, *verb: str) -> list[str]:
         plan = self.plan
         command = [*_console("edge"), *verb, "--home", str(self.site_home(category))]
         command += ["--kit", str(self.kit(category)), "--data", plan.data, "--category", category]
-        command += ["--seed", str(plan.seed), "--disclosure", plan.disclosure]
+        command += ["--seed", str(plan.seed), "--disclosure", plan.disclosure, "--precision", plan.precision]
         return command + _given({"--epochs": plan.epochs})
 
     def _preview_of(self, category: str) -> Child:

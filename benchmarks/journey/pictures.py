@@ -82,7 +82,8 @@ def _draw_panel(
     axes.set_title(title, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     if figures[0].larger_is_better:
-        axes.set_ylim(min(each.floor for each in figures) * 0.8, 100)
+        lowest = min(min(each.floor, each.transplanted) for each in figures)
+        axes.set_ylim(max(0.0, lowest - 0.25 * (100 - lowest)) if lowest > 0 else 0.0, 100)
 
 
 def draw_net(versions: Sequence[NetVersion], path: Path) -> None:

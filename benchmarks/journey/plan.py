@@ -34,6 +34,7 @@ class JourneyPlan:
         disclosure: how much about its features each site tells.
         runner: the engine of the merges, `ray` or `local`.
         workers: how many merges run side by side.
+        precision: of the forward passes of teachers and adapters while they learn.
     """
 
     data: str
@@ -45,6 +46,7 @@ class JourneyPlan:
     disclosure: str = "none"
     runner: str = "ray"
     workers: int = 2
+    precision: str = "float32"
 
     @property
     def founder(self) -> str:

@@ -48,11 +48,11 @@ class Outcome:
 def markdown(outcome: Outcome, out: Path) -> str:
     """Return report.md; picture links are relative to `out`."""
     plan = outcome.plan
-    hosted = ", ".join(plan.categories[1:])
+    hosted = ", ".join(plan.categories[1:]) + (" was" if len(plan.categories) == 2 else " were")
     parts = [
         f"# A journey on {plan.data}",
-        f"`{plan.founder}` founded the net; {hosted} were transplanted into it with **no labelled sample and "
-        f"no image at the center** (disclosure `{plan.disclosure}`). Each figure is measured by the site "
+        f"`{plan.founder}` founded the net; {hosted} transplanted into it with **no labelled sample and no "
+        f"image at the center** (disclosure `{plan.disclosure}`). Each figure is measured by the site "
         "itself, on test images that only the site has, through the published net.",
         markdown_table(outcome.figures, outcome.beside, BESIDE_NAME),
         _explanation(bool(outcome.beside)),

@@ -18,6 +18,7 @@ from transplant.artifact.codec import load_module, seal
 from transplant.artifact.manifest import parse_manifest
 from transplant.backends.local_blob_store import LocalBlobStore
 from transplant.errors import CheckpointInvalid, TransplantError, UnexpectedFailure
+from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.learning import AdapterProblem, LearnedAdapter, LearnerConfig
 from transplant.types import Disclosure, ModuleKind
 
@@ -70,6 +71,7 @@ def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> N
         stopping: asked before each step, beside the stop sign of the workbench.
     """
     torch.set_num_threads(1)  # sums over several threads are not reproducible
+    keep_freed_memory()
     bench = Workbench(Path(order.bench))
     earlier = bench.outcome()
     if earlier is not None and not earlier.error:

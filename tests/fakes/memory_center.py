@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transplant.artifact.codec import read_manifest, seal, verify_payload, write_artifact
 from transplant.artifact.digest import canonical_json, sha256_hex
-from transplant.artifact.manifest import Manifest
 from transplant.artifact.net_document import net_digest
 from transplant.errors import CenterUnreachable, MergeNotPossible, NotFound
 from transplant.nets.architectures import adapter_architecture, build_adapter
 from transplant.rpc.messages import Declared
 from transplant.types import MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from transplant.artifact.manifest import Manifest
 
 
 class MemoryCenter:

@@ -58,6 +58,7 @@ class RealCenter:
     settings: CentralSettings
     serving: Serving | None = None
     clients: list[CentralClient] = field(default_factory=list)
+    teachers: dict[tuple[object, ...], Teacher] = field(default_factory=dict)
 
     def start(self) -> None:
         self.serving = Serving(self.settings)
@@ -105,6 +106,14 @@ class RealCenter:
     def teacher(
         self, category: str, seed: int = 0, tasks: tuple[Task, ...] = BOTH, architecture: Architecture = TINY
     ) -> Teacher:
+        """Return the teacher of a seed, always the same one.
+
+        Weights are drawn from torch's global generator, which the center's threads use too whenever they
+        build a net: a test that compares bytes makes its teachers before the center has work.
+        """
+        made = self.teachers.get((category, seed, tasks, architecture))
+        if made is not None:
+            return made
         own: dict[str, Any] = {"site": f"site-{category}", "category": category, "architecture": architecture}
         f, payload = sealed(seed=seed, **own)
         teacher = Teacher(f, {})
@@ -113,6 +122,7 @@ class RealCenter:
             g, payload = sealed(ModuleKind.TASK, task, seed=seed + 100 + index, parents=(f.module_id,), **own)
             teacher.g[task] = g
             teacher.paths[g.module_id] = write_artifact(self.home / "outbox", g, payload)
+        self.teachers[category, seed, tasks, architecture] = teacher
         return teacher
 
     def push(self, teacher: Teacher, manifest: Manifest | None = None) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from edge.datasets.site_dataset import SiteDataset, Split, from_arrays
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def square_pictures(count: int, seed: int, colour: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

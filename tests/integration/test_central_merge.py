@@ -58,6 +58,12 @@ def settled(client):
     return wait(done)
 
 
+def both_made(center):
+    """Make the founder's and the newcomer's teacher while the center is idle: their bytes matter."""
+    center.teacher("dog", seed=2)
+    center.teacher("cat", seed=1)
+
+
 def versions(client, at_least):
     return wait(lambda: found if len(found := client.list_versions()) >= at_least else None)
 
@@ -185,6 +191,7 @@ def test_a_request_must_be_one_teacher(center):
 @pytest.mark.slow
 def test_a_center_that_is_restarted_at_any_state_goes_on(tmp_path):
     with real_center(tmp_path, founder="dog", steps=40, workers=1) as center:
+        both_made(center)
         center.bring("dog", seed=2)
         center.bring("cat", seed=1)
         center.restart()
@@ -197,6 +204,7 @@ def test_a_center_that_is_restarted_at_any_state_goes_on(tmp_path):
         assert len(versions(center.client("site-cat"), 3)) == 3
         adapters = [route.adapter for route in center.client("site-cat").get_version().routes]
     with real_center(tmp_path / "calm", founder="dog", steps=40, workers=2) as center:
+        both_made(center)
         center.bring("dog", seed=2)
         center.bring("cat", seed=1)
         settle(center.client("site-cat"), "cat")

@@ -10,7 +10,7 @@ import time
 
 import pytest
 from fakes.real_center import real_center
-from test_central_merge import settle, versions, wait
+from test_central_merge import both_made, settle, versions, wait
 
 from central.runners.engine import Lost
 from central.runners.ray import RayEngine
@@ -22,6 +22,7 @@ GROWN = {"founder": "dog", "steps": 30}
 
 def adapters(home, **overrides):
     with real_center(home, **GROWN, **overrides) as center:
+        both_made(center)
         center.bring("dog", seed=2)
         center.bring("cat", seed=1)
         settle(center.client("site-cat"), "cat", timeout_s=90)
@@ -32,6 +33,7 @@ def adapters(home, **overrides):
 def test_ray_and_threads_learn_the_same_adapters_through_the_death_of_a_driver(tmp_path):
     local = adapters(tmp_path / "local", runner="local")
     with real_center(tmp_path / "ray", runner="ray", **GROWN) as center:
+        both_made(center)
         center.bring("dog", seed=2)
         center.bring("cat", seed=1)
         client = center.client("site-cat")

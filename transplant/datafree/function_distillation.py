@@ -26,6 +26,7 @@ from transplant.nets.learning import (
     LearnedAdapter,
     LearnerConfig,
     LearnerState,
+    mixed_precision,
     new_adapter,
     step_generator,
 )
@@ -98,10 +99,13 @@ class FunctionLearner:
         load_parameters(adapter, state.tensors)
         generator = step_generator(config, state.step)
         chosen = torch.randint(0, len(material.images), (config.batch,), generator=generator)
-        with torch.no_grad():
-            features = problem.category_module(as_images(material.images[chosen]))
-        logits = problem.host_task_module(adapter(features))
-        loss = imitation_loss(logits, material.answers[chosen], material.mean, material.deviation)
+        with mixed_precision(config):
+            with torch.no_grad():
+                features = problem.category_module(as_images(material.images[chosen]))
+            logits = problem.host_task_module(adapter(features))
+        loss = imitation_loss(
+            logits.to(torch.float32), material.answers[chosen], material.mean, material.deviation
+        )
         loss.backward()
         rate = cosine(state.step, config.steps, config.learning_rate)
         tensors = adam_step(adapter, state.tensors, state.step, rate)
@@ -132,11 +136,13 @@ def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> 
     """Move images a few gradient steps towards random answers of the teacher.
 
     Each image gets its own wanted logit (segmentation: its own wanted logit on a random smooth mask),
-    drawn over +-2 deviations around the boundary; normalised gradient steps of 2/255 keep the picture.
+    drawn from a normal law of `config.nudge_reach` deviations of g_T's untouched answers: a teacher is far
+    surer on what it was trained on than on any synthetic image, and h must know that range, too.
+    Normalised gradient steps of 2/255 keep the picture.
 
     Args:
         problem: whose f and g_T answer.
-        config: `nudge_steps`, and the seed.
+        config: `nudge_steps`, `nudge_reach`, `precision`, and the seed.
         images_u8: uint8 (N, 3, H, W).
 
     Returns:
@@ -148,12 +154,14 @@ def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> 
     nudged: list[Tensor] = []
     for part in images_u8.split(_CHUNK):
         images = as_images(part)
-        wanted = torch.randn((len(part), 1), generator=generator) * 2 * deviation
+        wanted = torch.randn((len(part), 1), generator=generator) * config.nudge_reach * deviation
         if problem.task is Task.SEGMENTATION:
             wanted = wanted.view(-1, 1, 1, 1) * _random_masks(len(part), images.shape[-1], generator)
         for _ in range(config.nudge_steps):
             images.requires_grad_(True)
-            loss = functional.smooth_l1_loss(teacher(images), wanted, reduction="sum")
+            with mixed_precision(config):
+                answers = teacher(images)
+            loss = functional.smooth_l1_loss(answers.to(torch.float32), wanted, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, images)
             scale = gradient.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
             images = (images.detach() - (2 / 255) * (gradient / scale).clamp(-3, 3)).clamp(0, 1)

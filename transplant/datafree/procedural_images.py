@@ -21,7 +21,9 @@ _BATCH = 64
 _LEAVES = 24
 _SMALLEST = 0.04  # radius over image side
 _LARGEST = 0.45
-_STROKE_POINTS = 7
+_STROKE_POINTS = 5
+_STROKE_STEPS = 3
+_DRAWINGS = 0.6  # share of images that are drawings
 
 
 def procedural_images(count: int, image_px: int, seed: int) -> Tensor:
@@ -39,18 +41,24 @@ def procedural_images(count: int, image_px: int, seed: int) -> Tensor:
 
 def _batch(side: int, generator: torch.Generator) -> Tensor:
     count = _BATCH
+    drawn = torch.rand(count, generator=generator) < _DRAWINGS
+    calm = torch.where(drawn, 0.15, 1.0).view(count, 1, 1, 1)  # how much texture there is
     textures = _textures(4 * count, side, generator)
     image = _colour(count, generator).view(count, 3, 1, 1) + _ramp(count, side, generator)
-    image = image + _uniform((count, 1, 1, 1), 0.0, 0.3, generator) * textures[:count]
+    image = image + calm * _uniform((count, 1, 1, 1), 0.0, 0.3, generator) * textures[:count]
+    ground = image.mean((1, 2, 3)).view(count, 1)
     grid = (torch.arange(side) + 0.5) / side
     y, x = grid.view(1, side, 1), grid.view(1, 1, side)
     leaves = torch.randint(3, _LEAVES + 1, (count,), generator=generator)
+    leaves = torch.where(drawn, 1 + leaves // 4, leaves)
     for index in range(_LEAVES):
-        mask = _leaf(count, side, x, y, generator)
+        mask = _leaf(drawn, side, x, y, generator)
         mask = mask * (index < leaves).to(mask.dtype).view(count, 1, 1)
         texture = textures[torch.randint(0, len(textures), (count,), generator=generator)]
         contrast = _uniform((count, 1, 1, 1), 0.0, 0.35, generator).square() * 2
-        paint = _colour(count, generator).view(count, 3, 1, 1) + contrast * texture
+        colour = _colour(count, generator)
+        colour = torch.where(drawn.view(count, 1), _ink(colour, ground), colour)
+        paint = colour.view(count, 3, 1, 1) + calm * contrast * texture
         image = torch.lerp(image, paint, mask.unsqueeze(1))
     image = _blur(image, generator)
     gain = torch.exp(_uniform((count, 1, 1, 1), -0.4, 0.3, generator))
@@ -67,9 +75,15 @@ def _uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.G
 def _colour(count: int, generator: torch.Generator) -> Tensor:
     """Return low-chroma colours (count, 3): a grey plus a smaller colour, now and then a vivid one."""
     grey = torch.rand((count, 1), generator=generator)
-    vividness = 0.4 * torch.rand((count, 1), generator=generator).pow(3)
+    vividness = 0.6 * torch.rand((count, 1), generator=generator).pow(3)
     chroma = torch.randn((count, 3), generator=generator) * vividness
     return (grey + chroma).clamp(0, 1)
+
+
+def _ink(colour: Tensor, ground: Tensor) -> Tensor:
+    """Return the colours moved away from the ground's brightness, as ink is chosen to be seen."""
+    away = torch.where(ground < 0.5, 1.0, 0.0)
+    return torch.lerp(colour, away.expand_as(colour), 0.35)
 
 
 def _ramp(count: int, side: int, generator: torch.Generator) -> Tensor:
@@ -90,12 +104,19 @@ def _textures(count: int, side: int, generator: torch.Generator) -> Tensor:
     return (noise / noise.std((1, 2), keepdim=True).clamp(min=1e-6)).unsqueeze(1)
 
 
-def _leaf(count: int, side: int, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """Return one soft-edged shape an image, (count, side, side) in [0, 1], of a kind drawn per image."""
+def _leaf(drawn: Tensor, side: int, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one soft-edged shape an image, (count, side, side) in [0, 1], of a kind drawn per image.
+
+    On a drawing (where `drawn` is set) every shape is a brush stroke of middling size.
+    """
+    count = len(drawn)
+    drawing = drawn.view(count, 1, 1)
     centre = _uniform((2, count, 1, 1), -0.1, 1.1, generator)
+    centre = torch.where(drawing, 0.5 + (centre - 0.5) * 0.65, centre)
     # power law p(r) ~ r^-3 between the two radii: scale invariance of natural images
     share = torch.rand((count, 1, 1), generator=generator)
     radius = (_SMALLEST**-2 + share * (_LARGEST**-2 - _SMALLEST**-2)).rsqrt()
+    radius = torch.where(drawing, _uniform((count, 1, 1), 0.1, 0.3, generator), radius)
     aspect = torch.exp(_uniform((count, 1, 1), -0.9, 0.9, generator))
     angle = _uniform((count, 1, 1), 0.0, math.pi, generator)
     cos, sin = angle.cos(), angle.sin()
@@ -105,7 +126,7 @@ def _leaf(count: int, side: int, x: Tensor, y: Tensor, generator: torch.Generato
     box = torch.maximum(u.abs(), v.abs()) - radius
     triangle = torch.maximum(v * 0.5 + u.abs() * 0.866, -v) - radius * 0.6
     distances = torch.stack([ellipse, box, triangle, _stroke(count, x, y, centre, radius, generator)])
-    kind = torch.randint(0, 4, (count,), generator=generator)
+    kind = torch.where(drawn, 3, torch.randint(0, 4, (count,), generator=generator))
     distance = distances[kind, torch.arange(count)]
     softness = _uniform((count, 1, 1), 0.3, 1.2, generator) / side
     return (0.5 - distance / (2 * softness)).clamp(0, 1)
@@ -114,25 +135,33 @@ def _leaf(count: int, side: int, x: Tensor, y: Tensor, generator: torch.Generato
 def _stroke(
     count: int, x: Tensor, y: Tensor, centre: Tensor, radius: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Return the distance to the edge of a brush stroke: a smooth random walk of constant width."""
-    turn = (
-        torch.randn((_STROKE_POINTS, count), generator=generator) * 0.7
-        + torch.randn((1, count), generator=generator) * 0.5
-    )
-    heading = turn.cumsum(0) + _uniform((1, count), 0.0, 2 * math.pi, generator)
-    pace = (radius.view(1, count).clamp(min=0.08) * 0.6).expand(_STROKE_POINTS, count)
-    px = (heading.cos() * pace).cumsum(0)
-    py = (heading.sin() * pace).cumsum(0)
-    px = px - px.mean(0) + centre[0].view(1, count)
-    py = py - py.mean(0) + centre[1].view(1, count)
+    """Return the distance to the edge of a pen stroke: a spline through random points of a box.
+
+    Few points in a box, joined smoothly, give what written characters are made of: bars, hooks, loops.
+    """
+    points = _uniform((2, _STROKE_POINTS, count), -1.0, 1.0, generator)
+    points[0] *= 0.75  # characters are taller than wide
+    path = _spline(points) * radius.view(1, 1, count) + centre.view(2, 1, count)
     nearest = torch.full((count, x.shape[-1], x.shape[-1]), 1e9)
-    for index in range(_STROKE_POINTS - 1):
-        ax, ay = px[index].view(count, 1, 1), py[index].view(count, 1, 1)
-        bx, by = px[index + 1].view(count, 1, 1) - ax, py[index + 1].view(count, 1, 1) - ay
+    for start, end in zip(path.unbind(1), path.unbind(1)[1:], strict=False):
+        (ax, ay), (bx, by) = start.view(2, count, 1, 1), (end - start).view(2, count, 1, 1)
         along = (((x - ax) * bx + (y - ay) * by) / (bx.square() + by.square()).clamp(min=1e-9)).clamp(0, 1)
         nearest = torch.minimum(nearest, (x - ax - along * bx).square() + (y - ay - along * by).square())
-    width = _uniform((count, 1, 1), 0.015, 0.07, generator)
+    width = _uniform((count, 1, 1), 0.015, 0.06, generator)
     return nearest.sqrt() - width
+
+
+def _spline(points_2PC: Tensor) -> Tensor:
+    """Return a Catmull-Rom spline through the points, `_STROKE_STEPS` line pieces between two of them."""
+    padded = torch.cat([points_2PC[:, :1], points_2PC, points_2PC[:, -1:]], dim=1)
+    before, start, end, after = (padded[:, i : i + points_2PC.shape[1] - 1].unsqueeze(2) for i in range(4))
+    t = (torch.arange(_STROKE_STEPS) / _STROKE_STEPS).view(1, 1, -1, 1)
+    curve = start + 0.5 * t * (
+        (end - before)
+        + t * (2 * before - 5 * start + 4 * end - after)
+        + t.square() * (3 * (start - end) + after - before)
+    )
+    return torch.cat([curve.flatten(1, 2), points_2PC[:, -1:]], dim=1)
 
 
 def _blur(image: Tensor, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ again after a resume, never stored.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +22,7 @@ from transplant.nets.architectures import adapter_architecture, build_adapter, c
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from transplant.nets.adapter import Adapter
     from transplant.types import Architecture, Task
@@ -64,7 +65,9 @@ class LearnerConfig:
     """Every knob of every learner; a learner ignores what is not its own.
 
     `learning_rate` is Adam's peak (cosine to zero); `weight` is lambda, in units of 1 / E||D'_T||^2 for
-    back-distillation and of the task loss for function distillation.
+    back-distillation and of the task loss for function distillation. `nudge_reach` is the spread of the
+    answers that images are nudged to, in deviations of g_T's answers on untouched ones. `precision`
+    "bfloat16" runs forward passes in mixed precision, for processors that have it in hardware.
     """
 
     method: str = "function"
@@ -73,10 +76,12 @@ class LearnerConfig:
     steps: int = 600
     batch: int = 32
     learning_rate: float = 8e-3
-    synthetic_images: int = 6000
+    synthetic_images: int = 2500
     held_out_images: int = 512
-    nudged_share: float = 0.0
-    nudge_steps: int = 15
+    nudged_share: float = 0.8
+    nudge_steps: int = 12
+    nudge_reach: float = 6.0
+    precision: Literal["float32", "bfloat16"] = "float32"
     weight: float = 10.0
     dummy: str = "lowest-second"
     enlarged_side: int = 7
@@ -96,6 +101,8 @@ class LearnerConfig:
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise InvalidSettings(f"{name} must be at least {value}; got {getattr(self, name)}")
+        if self.precision not in ("float32", "bfloat16"):
+            raise InvalidSettings(f"precision is float32 or bfloat16; got {self.precision!r}")
         if not 0 <= self.nudged_share <= 1:
             raise InvalidSettings(f"nudged_share must lie in 0..1; got {self.nudged_share}")
 
@@ -240,6 +247,11 @@ def new_adapter(problem: AdapterProblem, config: LearnerConfig, beta: float) -> 
     adapter.set_beta(beta)
     adapter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks this form
     return adapter, architecture
+
+
+def mixed_precision(config: LearnerConfig) -> AbstractContextManager[object]:
+    """Return the context that a config's forward passes run in."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16")
 
 
 def step_generator(config: LearnerConfig, step: int) -> torch.Generator:
