@@ -137,6 +137,10 @@ def serve(
     precision: Annotated[
         str | None, typer.Option(help="float32, or bfloat16 where the workers' processors have it.")
     ] = None,
+    drawings: Annotated[
+        float | None,
+        typer.Option(help="Share of drawings among synthetic images: high for writing, low for photos."),
+    ] = None,
     registry_url: RegistryUrl = None,
     reflection: Annotated[
         bool | None, typer.Option("--reflection/--no-reflection", help="gRPC reflection for operators.")

@@ -35,6 +35,7 @@ _LEARNER = (
     "synthetic_images",
     "checkpoint_every",
     "precision",
+    "drawings",
 )
 _DEFAULT = LearnerConfig()
 
@@ -79,6 +80,7 @@ class CentralSettings(BaseSettings):
     synthetic_images: Count = _DEFAULT.synthetic_images
     checkpoint_every: Count = _DEFAULT.checkpoint_every
     precision: Literal["float32", "bfloat16"] = _DEFAULT.precision
+    drawings: Annotated[float, Field(ge=0, le=1)] = _DEFAULT.drawings
 
     @field_validator("home")
     @classmethod

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from benchmarks.journey.children import Child, RestartPolicy, last_line
@@ -101,10 +102,13 @@ class Federation:
             home = ("--home", str(self.center_home))
             to = ("--center", self.address)
             self._provision("ca", *home, "--host", _HOST, "--host", "localhost")
-            for category in self.plan.categories:
-                kit = str(self.kit(category))
-                self._provision("site", category, *home, "--category", category, *to, "--out", kit)
-            self._provision("reader", "witness", *home, *to, "--out", str(self.kit("witness")))
+            kits = [
+                ("site", category, *home, "--category", category, *to, "--out", str(self.kit(category)))
+                for category in self.plan.categories
+            ]
+            kits.append(("reader", "witness", *home, *to, "--out", str(self.kit("witness"))))
+            with ThreadPoolExecutor(max_workers=2) as pool:
+                list(pool.map(lambda kit: self._provision(*kit), kits))
             (self.out / "kits" / "provisioned").touch()
 
     def start(self, on_tick: Callable[[], None] = lambda: None) -> None:
@@ -184,7 +188,7 @@ class Federation:
         plan = self.plan
         command = [*_console("central"), "serve", "--home", str(self.center_home), "--listen", self.address]
         command += ["--founder", plan.founder, "--runner", plan.runner, "--workers", str(plan.workers)]
-        command += ["--precision", plan.precision]
+        command += ["--precision", plan.precision, "--drawings", str(plan.drawings)]
         return command + _given({"--steps": plan.steps, "--layers": plan.layers})
 
     def _site_command(self, category: str, *verb: str) -> list[str]:

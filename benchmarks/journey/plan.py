@@ -49,6 +49,11 @@ class JourneyPlan:
     precision: str = "float32"
 
     @property
+    def drawings(self) -> float:
+        """Return which share of the synthetic images are drawings: what an operator knows of the domain."""
+        return 0.9 if self.data == "scenes" else 0.2
+
+    @property
     def founder(self) -> str:
         """Return the category that founds the net."""
         return self.categories[0]

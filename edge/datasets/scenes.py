@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_COUNTS: Mapping[Split, int] = MappingProxyType(
-    {Split.TRAIN: 2000, Split.VALIDATION: 400, Split.TEST: 800}
+    {Split.TRAIN: 1600, Split.VALIDATION: 400, Split.TEST: 800}
 )
 _CATEGORY = re.compile(r"digit-([0-9])")
 

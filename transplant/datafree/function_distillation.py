@@ -45,6 +45,7 @@ class Material:
 
     images: Tensor  # uint8 (N, 3, H, W)
     answers: Tensor  # g_T's logits for them
+    odds: Tensor  # of drawing an image into a batch
     held_out: Tensor
     held_out_answers: Tensor
     mean: float  # of g_T's logits
@@ -65,16 +66,19 @@ class FunctionLearner:
     def prepare(self, problem: AdapterProblem, config: LearnerConfig) -> Material:
         """Make the images, nudge their share, and let g_T answer all of them."""
         side = image_px(problem.architecture)
-        images = procedural_images(config.synthetic_images, side, config.seed)
+        images = procedural_images(config.synthetic_images, side, config.seed, config.drawings)
         nudged = int(config.nudged_share * len(images))
         if nudged:
             images = torch.cat([nudge(problem, config, images[:nudged]), images[nudged:]])
-        held_out = procedural_images(config.held_out_images, side, config.seed + _HELD_OUT_SEED)
+        held_out = procedural_images(
+            config.held_out_images, side, config.seed + _HELD_OUT_SEED, config.drawings
+        )
         teacher = nn.Sequential(problem.category_module, problem.teacher_task_module)
         answers = _answers(teacher, images)
         return Material(
             images,
             answers,
+            balanced_odds(answers),
             held_out,
             _answers(teacher, held_out),
             float(answers.mean()),
@@ -98,7 +102,7 @@ class FunctionLearner:
         adapter, _ = new_adapter(problem, config, material.beta)
         load_parameters(adapter, state.tensors)
         generator = step_generator(config, state.step)
-        chosen = torch.randint(0, len(material.images), (config.batch,), generator=generator)
+        chosen = torch.multinomial(material.odds, config.batch, replacement=True, generator=generator)
         with mixed_precision(config):
             with torch.no_grad():
                 features = problem.category_module(as_images(material.images[chosen]))
@@ -124,6 +128,19 @@ class FunctionLearner:
         loss = imitation_loss(answers, material.held_out_answers, material.mean, material.deviation)
         figures = agreement(answers, material.held_out_answers) | {"loss": float(loss), "beta": material.beta}
         return LearnedAdapter(adapter, architecture, figures)
+
+
+def balanced_odds(answers: Tensor) -> Tensor:
+    """Return odds (N,) with which half of a batch holds what g_T calls the category.
+
+    An image counts as such where its logit is positive, or more than 1 % of its pixels' logits are.
+    Synthetic images rarely are; unbalanced, an adapter learns to say no.
+    """
+    positive = (answers > 0).flatten(1).to(torch.float32).mean(1) > 0.01
+    share = float(positive.to(torch.float32).mean())
+    if not 0 < share < 1:
+        return torch.ones(len(answers))
+    return torch.where(positive, 0.5 / share, 0.5 / (1 - share))
 
 
 def imitation_loss(student: Tensor, teacher: Tensor, mean: float, deviation: float) -> Tensor:

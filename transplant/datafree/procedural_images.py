@@ -1,9 +1,10 @@
 """Procedural images with natural statistics: dead leaves (Lee, Mumford, Huang 2001) with strokes and texture.
 
-An image is a pile of overlapping shapes (ellipses, boxes, triangles, brush strokes) with power-law
-sizes, low-chroma colours and 1/f textures, over a textured ground, then a little blur, a change of
-contrast and noise. Everything is computed for a whole batch at once, and an image is a function of
-(generator version, seed, index, size) alone, so that two parties can make the very same images.
+An image is a pile of overlapping shapes (ellipses, boxes, triangles, pen strokes) with power-law
+sizes, low-chroma colours and 1/f textures, over a textured ground; or a *drawing*, a few pen strokes on a
+calm ground. Then comes a little blur, a change of contrast and noise. Everything is computed for a whole
+batch at once, and an image is a function of (generator version, seed, index, size, share of drawings)
+alone, so that two parties can make the very same images.
 """
 
 from __future__ import annotations
@@ -23,11 +24,12 @@ _SMALLEST = 0.04  # radius over image side
 _LARGEST = 0.45
 _STROKE_POINTS = 5
 _STROKE_STEPS = 3
-_DRAWINGS = 0.6  # share of images that are drawings
 
 
-def procedural_images(count: int, image_px: int, seed: int) -> Tensor:
+def procedural_images(count: int, image_px: int, seed: int, drawings: float = 0.5) -> Tensor:
     """Return `count` images, uint8 (count, 3, image_px, image_px).
+
+    A share of `drawings` of them are a few pen strokes on a calm ground, the others piles of leaves.
 
     Image i depends on the seed, i // 64 and its place in its batch of 64 only: asking for more images
     leaves the earlier ones as they are.
@@ -35,13 +37,13 @@ def procedural_images(count: int, image_px: int, seed: int) -> Tensor:
     batches: list[Tensor] = []
     for index in range(-(-count // _BATCH)):
         generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % (2**63))
-        batches.append(_batch(image_px, generator))
+        batches.append(_batch(image_px, drawings, generator))
     return torch.cat(batches)[:count] if batches else torch.empty(0, 3, image_px, image_px, dtype=torch.uint8)
 
 
-def _batch(side: int, generator: torch.Generator) -> Tensor:
+def _batch(side: int, drawings: float, generator: torch.Generator) -> Tensor:
     count = _BATCH
-    drawn = torch.rand(count, generator=generator) < _DRAWINGS
+    drawn = torch.rand(count, generator=generator) < drawings
     calm = torch.where(drawn, 0.15, 1.0).view(count, 1, 1, 1)  # how much texture there is
     textures = _textures(4 * count, side, generator)
     image = _colour(count, generator).view(count, 3, 1, 1) + _ramp(count, side, generator)
@@ -107,7 +109,7 @@ def _textures(count: int, side: int, generator: torch.Generator) -> Tensor:
 def _leaf(drawn: Tensor, side: int, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
     """Return one soft-edged shape an image, (count, side, side) in [0, 1], of a kind drawn per image.
 
-    On a drawing (where `drawn` is set) every shape is a brush stroke of middling size.
+    On a drawing (where `drawn` is set) every shape is a pen stroke of middling size.
     """
     count = len(drawn)
     drawing = drawn.view(count, 1, 1)

@@ -65,7 +65,9 @@ class LearnerConfig:
     """Every knob of every learner; a learner ignores what is not its own.
 
     `learning_rate` is Adam's peak (cosine to zero); `weight` is lambda, in units of 1 / E||D'_T||^2 for
-    back-distillation and of the task loss for function distillation. `nudge_reach` is the spread of the
+    back-distillation and of the task loss for function distillation. `drawings` is the share of
+    procedural images that show pen strokes on a calm ground instead of piles of leaves: high where sites
+    look at writing or schematic pictures, low for photographs. `nudge_reach` is the spread of the
     answers that images are nudged to, in deviations of g_T's answers on untouched ones. `precision`
     "bfloat16" runs forward passes in mixed precision, for processors that have it in hardware.
     """
@@ -75,10 +77,11 @@ class LearnerConfig:
     kernel: int = 3
     steps: int = 600
     batch: int = 32
-    learning_rate: float = 8e-3
-    synthetic_images: int = 2500
+    learning_rate: float = 4e-3
+    synthetic_images: int = 3600
     held_out_images: int = 512
-    nudged_share: float = 0.8
+    drawings: float = 0.5
+    nudged_share: float = 0.5
     nudge_steps: int = 12
     nudge_reach: float = 6.0
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -103,8 +106,9 @@ class LearnerConfig:
                 raise InvalidSettings(f"{name} must be at least {value}; got {getattr(self, name)}")
         if self.precision not in ("float32", "bfloat16"):
             raise InvalidSettings(f"precision is float32 or bfloat16; got {self.precision!r}")
-        if not 0 <= self.nudged_share <= 1:
-            raise InvalidSettings(f"nudged_share must lie in 0..1; got {self.nudged_share}")
+        for name in ("nudged_share", "drawings"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InvalidSettings(f"{name} must lie in 0..1; got {getattr(self, name)}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a JSON document."""
