@@ -6,11 +6,10 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from transplant.rpc.channel import load_kit
-from transplant.rpc.client import CentralClient
-
 from benchmarks.journey.change_proof import Witness
 from transplant.errors import TransplantError
+from transplant.rpc.channel import load_kit
+from transplant.rpc.client import CentralClient
 from transplant.types import MergeSummary, NetVersion
 
 if TYPE_CHECKING:

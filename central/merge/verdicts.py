@@ -6,33 +6,26 @@ import math
 from typing import TYPE_CHECKING
 
 from transplant.errors import MergeNotPossible
-from transplant.types import Task, Verdict
+from transplant.nets.measures import DECIDING_MEASURE, gap_closed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-DECIDING_MEASURE = {Task.CLASSIFICATION: "error", Task.SEGMENTATION: "iou"}
-"""The measure that decides. Pixel accuracy does not: all background already scores about 75 %."""
-
-_LOWER_IS_BETTER = frozenset({"error"})
+    from transplant.types import Task, Verdict
 
 
 def closed_percent(task: Task, verdict: Verdict) -> float:
-    """Return percent of the way from the floor to the teacher that the transplanted route closes.
-
-    100 means "as good as the teacher"; a route worse than the floor is negative. Where the teacher is no
-    better than the floor there is no way to go: 100 if the route is at least as good as the teacher, else 0.
+    """Return `gap_closed` of a verdict in percent: 100 is as good as the teacher.
 
     Raises:
         MergeNotPossible: if the deciding measure is missing.
     """
-    name = DECIDING_MEASURE[task]
-    values = [_measure(figures, name, who) for who, figures in _parts(verdict)]
-    sign = -1.0 if name in _LOWER_IS_BETTER else 1.0
-    teacher, transplanted, floor = (sign * value for value in values)
-    if teacher <= floor:
-        return 100.0 if transplanted >= teacher else 0.0
-    return 100.0 * (transplanted - floor) / (teacher - floor)
+    for who, figures in _parts(verdict):
+        if DECIDING_MEASURE[task] not in figures:
+            raise MergeNotPossible(
+                f"the verdict has no {who}.{DECIDING_MEASURE[task]}, which decides about this task"
+            )
+    return 100 * gap_closed(task, verdict.teacher, verdict.transplanted, verdict.floor)
 
 
 def flat_figures(verdict: Verdict) -> dict[str, float]:
@@ -64,9 +57,3 @@ def _parts(verdict: Verdict) -> tuple[tuple[str, Mapping[str, float]], ...]:
         ("transplanted", verdict.transplanted),
         ("floor", verdict.floor),
     )
-
-
-def _measure(figures: Mapping[str, float], name: str, who: str) -> float:
-    if name not in figures:
-        raise MergeNotPossible(f"the verdict has no {who}.{name}, which decides about this task")
-    return figures[name]

@@ -24,6 +24,7 @@ CONFIG = LearnerConfig(
     held_out_images=128,
     checkpoint_every=50,
     learning_rate=5e-3,
+    nudged_share=0.0,
 )
 
 

@@ -82,6 +82,10 @@ def from_confusion(matrix_TP: Tensor, task: Task) -> dict[str, float]:
 _SEGMENTATION = ("pixel_accuracy", "mean_accuracy", "iou", "mean_iou", "frequency_weighted_iou")
 
 
+DECIDING_MEASURE = {Task.CLASSIFICATION: "error", Task.SEGMENTATION: "iou"}
+"""The measure that decides about a route. Pixel accuracy does not: all background scores high already."""
+
+
 def gap_closed(
     task: Task, teacher: dict[str, float], transplanted: dict[str, float], floor: dict[str, float]
 ) -> float:
@@ -90,7 +94,7 @@ def gap_closed(
     1 means as good as the teacher, 0 no better than a constant. Where the teacher itself is no better
     than the floor there is nothing to close: 1 if the route is at least as good, else 0.
     """
-    name = "error" if task is Task.CLASSIFICATION else "iou"
+    name = DECIDING_MEASURE[task]
     sign = -1.0 if task is Task.CLASSIFICATION else 1.0
     distance = sign * (teacher[name] - floor[name])
     closed = sign * (transplanted[name] - floor[name])
