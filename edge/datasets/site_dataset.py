@@ -18,12 +18,11 @@ import torch
 from torch import Tensor
 
 from transplant.errors import DatasetInvalid
+from transplant.nets.measures import VOID
 from transplant.types import Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-VOID = 255
 
 
 class Split(StrEnum):
