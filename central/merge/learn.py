@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from transplant.backdistill.closed_form import ClosedFormLearner
+from transplant.backdistill.direct_learn import DirectLearner
+from transplant.backdistill.distill import DistillLearner
+from transplant.backdistill.jacobian_distill import JacobianDistillLearner
 from transplant.backdistill.learn_adapter import BackDistillLearner
 from transplant.datafree.function_distillation import FunctionLearner
+from transplant.datafree.pipeline import TransplantLearner
 from transplant.errors import InvalidSettings
 from transplant.nets.learning import AdapterProblem, LearnedAdapter, Learner, LearnerConfig, run_learner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-METHODS = ("function", "closed-form", "back-distill", "direct-learn")
+_LEARNERS: Mapping[str, Callable[[], Learner]] = MappingProxyType(
+    {
+        "transplant": TransplantLearner,
+        "function": FunctionLearner,
+        "closed-form": ClosedFormLearner,
+        "back-distill": BackDistillLearner,
+        "direct-learn": DirectLearner,
+        "distill": DistillLearner,
+        "jacobian-distill": JacobianDistillLearner,
+    }
+)
+METHODS = tuple(_LEARNERS)
 
 
 def learner_of(config: LearnerConfig) -> Learner:
@@ -23,13 +38,9 @@ def learner_of(config: LearnerConfig) -> Learner:
     Raises:
         InvalidSettings: naming the methods that exist.
     """
-    if config.method == "function":
-        return FunctionLearner()
-    if config.method == "closed-form":
-        return ClosedFormLearner()
-    if config.method in ("back-distill", "direct-learn"):
-        return BackDistillLearner()
-    raise InvalidSettings(f"no method {config.method!r}; there are {', '.join(METHODS)}")
+    if config.method not in _LEARNERS:
+        raise InvalidSettings(f"no method {config.method!r}; there are {', '.join(METHODS)}")
+    return _LEARNERS[config.method]()
 
 
 def learn_route(
@@ -41,12 +52,7 @@ def learn_route(
     progress: Callable[[int, int, dict[str, float]], None],
     cancelled: Callable[[], bool],
 ) -> LearnedAdapter:
-    """Learn the adapter of one route; see `transplant.nets.learning.run_learner`.
-
-    `direct-learn` is the paper's learner without the distillation term (lambda = 0).
-    """
-    if config.method == "direct-learn":
-        config = replace(config, weight=0.0)
+    """Learn the adapter of one route; see `transplant.nets.learning.run_learner`."""
     return run_learner(
         learner_of(config), problem, config, resume=resume, save=save, progress=progress, cancelled=cancelled
     )

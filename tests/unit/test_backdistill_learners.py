@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from central.merge.learn import learner_of
 from transplant.backdistill.closed_form import ClosedFormLearner
+from transplant.backdistill.jacobian_distill import JacobianDistillLearner
 from transplant.backdistill.learn_adapter import BackDistillLearner
-from transplant.errors import CheckpointInvalid, InvalidSettings, MergeCancelled, SeamMismatch
+from transplant.backdistill.sampled_learner import Draw
+from transplant.errors import (
+    CheckpointInvalid,
+    InvalidSettings,
+    MergeCancelled,
+    MergeNotPossible,
+    SeamMismatch,
+)
 from transplant.nets.architectures import default_architecture
-from transplant.nets.learning import AdapterProblem, LabelledSamples, LearnerConfig, run_learner
+from transplant.nets.learning import AdapterProblem, LabelledSamples, LearnerConfig, new_adapter, run_learner
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
 from transplant.types import Architecture, Task
@@ -85,37 +96,91 @@ def test_back_distillation_lowers_its_loss_and_resumes_to_the_same_adapter() -> 
         assert torch.equal(tensor, resumed.adapter.state_dict()[name]), name
 
 
-def test_direct_learn_fits_the_labels_it_is_given() -> None:
+def _strangers(task: Task, count: int = 24) -> AdapterProblem:
+    """Return two nets trained apart, and labelled images on which the teacher's answer shows in the red."""
     net, host = _net(1), _net(2)
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (24, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    targets = (torch.arange(24) % 2).to(torch.uint8)
+    images = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    targets = (torch.arange(count) % 2).to(torch.uint8)
     images[targets == 1, 0] = 255
-    problem = AdapterProblem(
+    if task is Task.SEGMENTATION:
+        targets = targets.view(-1, 1, 1).expand(-1, 32, 32).contiguous()
+        targets[:, :4] = 255  # void
+    return AdapterProblem(
         net.category_module,
-        net.task_modules["classification"],
-        host.task_modules["classification"],
+        net.task_modules[task.value],
+        host.task_modules[task.value],
         host.category_module,
         SMALL,
         SMALL,
-        Task.CLASSIFICATION,
+        task,
         labelled=LabelledSamples(images, targets),
     )
-    losses: list[float] = []
-    config = LearnerConfig(weight=0.0, steps=80, batch=24, learning_rate=1e-2)
+
+
+@pytest.mark.parametrize("task", list(Task))
+@pytest.mark.parametrize("method", ["direct-learn", "distill", "jacobian-distill", "back-distill"])
+def test_methods_with_labels_lower_their_task_loss(method: str, task: Task) -> None:
+    figures: list[dict[str, float]] = []
+    config = LearnerConfig(
+        method=method, steps=50, batch=16, learning_rate=1e-2, layers=2, dummy="first", weight=1.0
+    )
+    _learn(_strangers(task), config, figures)
+    terms = {"direct-learn": {"task"}}.get(method, {"task", "distillation"})
+    assert set(figures[-1]) == terms
+    assert figures[-1]["task"] < 0.8 * figures[0]["task"]
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_real_gradients_agree_where_the_adapter_is_transparent_and_nowhere_else(task: Task) -> None:
+    problem = _same_net(task, tuple(range(8)))
+    features = torch.rand(4, 8, 16, 16, generator=torch.Generator().manual_seed(2))
+    config = LearnerConfig(method="jacobian-distill", layers=2)
+    adapter, _ = new_adapter(problem, config, 1.0)
+
+    def term() -> torch.Tensor:
+        logits = problem.host_task_module(adapter(features))
+        draw = Draw(features, torch.zeros(4, dtype=torch.uint8), logits)
+        generator = torch.Generator().manual_seed(0)
+        learner = JacobianDistillLearner()
+        return learner.sample_terms(problem, config, adapter, draw, generator)["distillation"]
+
+    assert float(term().detach()) == pytest.approx(0, abs=1e-6)
+    adapter.start_near_transparent(0.8, 0.5, torch.Generator().manual_seed(1))
+    term().backward()
+    assert float(term().detach()) > 0.1
+    assert all(
+        float(p.grad.abs().sum()) > 0 for p in adapter.parameters() if p.grad is not None and p.ndim > 1
+    )
+    assert adapter.chain[0].weight.grad is not None
+
+
+def _learn(problem: AdapterProblem, config: LearnerConfig, figures: list[dict[str, float]]) -> None:
     run_learner(
-        BackDistillLearner(),
+        learner_of(config),
         problem,
         config,
-        progress=lambda _s, _t, figures: losses.extend(figures.values()),
+        progress=lambda _step, _total, told: figures.append(told) if told else None,
     )
-    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("method", ["direct-learn", "distill", "jacobian-distill"])
+def test_methods_that_need_labels_say_so(method: str) -> None:
+    with pytest.raises(InvalidSettings, match="labelled"):
+        _learn(_same_net(Task.CLASSIFICATION, tuple(range(8))), LearnerConfig(method=method), [])
+
+
+@pytest.mark.parametrize("method", ["distill", "jacobian-distill", "back-distill"])
+def test_methods_that_run_the_teacher_say_what_to_do_where_it_stays_at_home(method: str) -> None:
+    problem = replace(_strangers(Task.CLASSIFICATION), teacher_task_module=None)
+    with pytest.raises(MergeNotPossible, match="answers"):
+        _learn(problem, LearnerConfig(method=method), [])
 
 
 def test_faults_are_typed() -> None:
     problem = _same_net(Task.CLASSIFICATION, tuple(range(8)))
-    with pytest.raises(InvalidSettings, match="labelled"):
-        run_learner(BackDistillLearner(), problem, LearnerConfig(weight=0.0))
+    with pytest.raises(InvalidSettings, match="there are function"):
+        learner_of(LearnerConfig(method="magic"))
     with pytest.raises(InvalidSettings, match="steps"):
         LearnerConfig(steps=-1)
     with pytest.raises(InvalidSettings, match="unknown"):

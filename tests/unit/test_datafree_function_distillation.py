@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from transplant.datafree.agreement import agreement
-from transplant.datafree.function_distillation import FunctionLearner, nudge
+from transplant.datafree.function_distillation import FunctionLearner
+from transplant.datafree.nudging import nudge
 from transplant.datafree.procedural_images import procedural_images
 from transplant.nets.learning import AdapterProblem, LearnerConfig, run_learner
 from transplant.nets.teacher_net import TeacherNet

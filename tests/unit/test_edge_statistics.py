@@ -1,15 +1,18 @@
-"""Aggregates of features: exact, streamed, and never of a few images."""
+"""Figures of features in a manifest: exact, streamed, never of a few images, and implied by higher levels."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from edge.teach.statistics import MINIMUM_SAMPLES, ChannelMoments, disclose
-from transplant.errors import DatasetInvalid, InvalidSettings
-from transplant.nets.architectures import build_category_module, default_architecture
+from edge.teach.statistics import disclose, implied_figures
+from transplant.datafree.feature_statistics import MINIMUM_SAMPLES, collect_statistics
+from transplant.errors import DatasetInvalid, TensorNotFinite
+from transplant.nets.architectures import build_category_module, default_architecture, seam_of
 from transplant.nets.measures import as_images
 from transplant.types import Disclosure
+
+ARCHITECTURE = default_architecture("vgg_small", 32)
 
 
 def _images(count):
@@ -18,24 +21,18 @@ def _images(count):
     )
 
 
-def test_streamed_moments_are_those_of_the_whole():
-    features = torch.randn(70, 5, 4, 4, generator=torch.Generator().manual_seed(0)) * 3 + 100
-    moments = ChannelMoments()
-    for part in features.split([1, 30, 39]):
-        moments.add(part)
-    exact = features.double().transpose(0, 1).flatten(1)
-    assert moments.count == 70 * 16
-    torch.testing.assert_close(moments.mean_C, exact.mean(1))
-    torch.testing.assert_close(moments.variance_C, exact.var(1, correction=0))
-
-
-def test_scale_tells_norm_mean_and_variance():
+def _category_module():
     torch.manual_seed(0)
-    f = build_category_module(default_architecture("vgg_small", 32)).eval()
-    images = _images(MINIMUM_SAMPLES)
-    told = disclose(f, images.split(30), Disclosure.SCALE)
+    return build_category_module(ARCHITECTURE).eval()
+
+
+@pytest.mark.parametrize("level", [Disclosure.SCALE, Disclosure.MOMENTS, Disclosure.PCA])
+def test_every_level_above_none_tells_norm_mean_and_variance(level):
+    f, images = _category_module(), _images(MINIMUM_SAMPLES)
+    told = disclose(f, images.split(30), level)
     with torch.no_grad():
         features = f(as_images(images))
+    assert told.level is Disclosure.SCALE
     assert told.sample_count == MINIMUM_SAMPLES
     assert told.mean_norm == pytest.approx(float(features.flatten(1).norm(dim=1).mean()), rel=1e-5)
     assert told.channel_mean == pytest.approx(features.mean((0, 2, 3)).tolist(), rel=1e-4)
@@ -52,6 +49,23 @@ def test_few_images_are_no_aggregate():
         disclose(torch.nn.Identity(), _images(99).split(50), Disclosure.SCALE)
 
 
-def test_levels_that_no_field_carries_are_refused():
-    with pytest.raises(InvalidSettings, match="none or scale"):
-        disclose(torch.nn.Identity(), iter(()), Disclosure.PCA)
+def test_a_broken_category_module_tells_nothing():
+    f = _category_module()
+    with torch.no_grad():
+        f.layers[0].weight[0] = float("nan")
+    with pytest.raises(TensorNotFinite, match="NaN"):
+        disclose(f, _images(MINIMUM_SAMPLES).split(50), Disclosure.SCALE)
+
+
+def test_class_statistics_imply_the_same_figures():
+    f, images = _category_module(), _images(3 * MINIMUM_SAMPLES)
+    images[:MINIMUM_SAMPLES] //= 2
+    labels = (torch.arange(len(images)) < MINIMUM_SAMPLES).to(torch.uint8)
+    exact = disclose(f, [images], Disclosure.SCALE)
+    implied = implied_figures(
+        collect_statistics(f, [(images, labels)], Disclosure.MOMENTS), seam_of(ARCHITECTURE)
+    )
+    assert implied.sample_count == exact.sample_count
+    assert implied.channel_mean == pytest.approx(exact.channel_mean, rel=1e-5)
+    assert implied.channel_variance == pytest.approx(exact.channel_variance, rel=1e-4)
+    assert exact.mean_norm <= implied.mean_norm < 1.1 * exact.mean_norm

@@ -26,6 +26,7 @@ from transplant.nets.learning import (
     LearnedAdapter,
     LearnerConfig,
     LearnerState,
+    disclosed_beta,
     new_adapter,
     step_generator,
 )
@@ -109,7 +110,7 @@ class ClosedFormLearner:
 
         The figure `loss` is the relative residual ||alpha D'_S - D'_T||^2 / ||D'_T||^2 of the solution.
         """
-        beta = _beta(problem)
+        beta = disclosed_beta(problem)
         gram, cross, norms = (state.tensors[name] for name in ("gram", "cross", "norms"))
         alpha = self.alpha if self.alpha is not None else float(norms[1] / norms[0].clamp(min=1e-30))
         gamma = RIDGE * gram.diagonal().mean()
@@ -129,9 +130,3 @@ def weight_from_columns(columns: Tensor, adapter: Adapter) -> Tensor:
     kernel = adapter.kernel
     weight = columns.view(-1, kernel, kernel, columns.shape[1]).permute(0, 3, 1, 2)
     return weight.flip(-1, -2).to(torch.float32).contiguous()
-
-
-def _beta(problem: AdapterProblem) -> float:
-    if problem.mean_norm is None or problem.host_mean_norm is None:
-        return 1.0
-    return problem.host_mean_norm / problem.mean_norm

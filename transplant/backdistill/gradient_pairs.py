@@ -40,4 +40,4 @@ def gradient_pair(
     masks = DummyMasks(DummyRule(config.dummy), generator)
     gradient = random_output_gradient(problem, config, count, generator)
     at_host = pseudo_gradient(problem.host_task_module, gradient, masks)
-    return at_host, pseudo_gradient(problem.teacher_task_module, gradient, masks)
+    return at_host, pseudo_gradient(problem.teacher, gradient, masks)

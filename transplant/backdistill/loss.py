@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
-from transplant.nets.measures import VOID
 from transplant.types import Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transplant.nets.learning import LearnerConfig
 
 
 def scale_alpha(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:
@@ -26,12 +28,6 @@ def distillation_loss(student_BCHW: Tensor, teacher_BCHW: Tensor, alpha: Tensor 
     return square / teacher_BCHW.detach().square().flatten(1).sum(1).mean().clamp(min=1e-20)
 
 
-def task_loss(logits: Tensor, targets: Tensor, task: Task) -> Tensor:
-    """Return the logistic loss L(y_S, y*); pixels marked void count for nothing."""
-    if task is Task.CLASSIFICATION:
-        return functional.binary_cross_entropy_with_logits(logits.flatten(), targets.to(logits.dtype))
-    valid = targets != VOID
-    per_pixel = functional.binary_cross_entropy_with_logits(
-        logits[:, 0], (targets == 1).to(logits.dtype), reduction="none"
-    )
-    return torch.where(valid, per_pixel, torch.zeros_like(per_pixel)).sum() / valid.sum().clamp(min=1)
+def lambda_of(config: LearnerConfig, task: Task) -> float:
+    """Return the paper's lambda: 10 for classification and a tenth of it for segmentation, by default."""
+    return config.weight if task is Task.CLASSIFICATION else config.weight / 10

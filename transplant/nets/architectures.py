@@ -11,6 +11,15 @@ from torch import nn
 from transplant.errors import SeamMismatch, UnknownArchitecture
 from transplant.nets.adapter import Adapter
 from transplant.nets.category_module import CategoryModule, Normalize
+from transplant.nets.disclosure_layouts import (
+    ANSWERS_LENGTHS,
+    ANSWERS_RANGES,
+    DISCLOSED_KINDS,
+    STATISTICS_LENGTHS,
+    STATISTICS_RANGES,
+    check_disclosure_relations,
+    disclosure_layout,
+)
 from transplant.nets.task_module import (
     ClassificationModule,
     SegmentationModule,
@@ -60,6 +69,10 @@ _TABLE: Mapping[str, _Entry] = {
         },
         optional=frozenset({"reorder"}),
     ),
+    "statistics": _Entry(
+        frozenset({ModuleKind.STATISTICS}), STATISTICS_LENGTHS, STATISTICS_RANGES, frozenset({"directions"})
+    ),
+    "answers": _Entry(frozenset({ModuleKind.ANSWERS}), ANSWERS_LENGTHS, ANSWERS_RANGES),
 }
 
 DEFAULT: Mapping[str, Architecture] = {
@@ -140,6 +153,9 @@ def _check_relations(architecture: Architecture) -> None:
         if reorder and sorted(reorder) != list(range(architecture.ints("channels_in")[0])):
             raise UnknownArchitecture("adapter.reorder must be a permutation of the input channels")
         return
+    if architecture.id in ("statistics", "answers"):
+        check_disclosure_relations(architecture)
+        return
     stages = len(architecture.ints("widths")) + 1 if architecture.id == "vgg_small" else 5
     if architecture.ints("image_px")[0] % (2**stages):
         raise UnknownArchitecture(
@@ -186,6 +202,8 @@ def build_adapter(architecture: Architecture) -> Adapter:
 def build(architecture: Architecture, kind: ModuleKind, task: Task | None) -> nn.Module:
     """Check the architecture and build the module that a manifest describes."""
     checked_architecture(architecture, kind)
+    if kind in DISCLOSED_KINDS:
+        raise UnknownArchitecture(f"an artifact of {kind} holds no net to build")
     if kind is ModuleKind.ADAPTER:
         return build_adapter(architecture)
     if kind is ModuleKind.CATEGORY:
@@ -199,6 +217,8 @@ def tensor_layout(
     architecture: Architecture, kind: ModuleKind, task: Task | None
 ) -> dict[str, tuple[int, ...]]:
     """Return name -> shape of the module's tensors, computed on the meta device: nothing is allocated."""
+    if kind in DISCLOSED_KINDS:
+        return disclosure_layout(checked_architecture(architecture, kind), task)
     with torch.device("meta"):
         net = build(architecture, kind, task)
     return {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}

@@ -17,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from transplant.errors import CheckpointInvalid, InvalidSettings, MergeCancelled
+from transplant.errors import CheckpointInvalid, InvalidSettings, MergeCancelled, MergeNotPossible
 from transplant.nets.architectures import adapter_architecture, build_adapter, check_joint, seam_of
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from transplant.nets.adapter import Adapter
+    from transplant.nets.disclosures import DisclosedStatistics, ProbeAnswers
     from transplant.types import Architecture, Task
 
 
@@ -38,14 +39,16 @@ class LabelledSamples:
 
 @dataclass(frozen=True)
 class AdapterProblem:
-    """Connect f to g_S so that g_S(h(f(I))) answers as g_T(f(I)) does. All four modules are frozen.
+    """Connect f to g_S so that g_S(h(f(I))) answers as g_T(f(I)) does. All modules are frozen.
 
+    `teacher_task_module` is None where the site keeps g_T at home and gave `answers` to a probe instead.
     `mean_norm` and `host_mean_norm` are E||f(I)||_F and E||f_S(I)||_F where the sites disclosed them;
-    otherwise both are estimated on the same synthetic images.
+    otherwise both are estimated on the same synthetic images. `statistics` are what the teacher's site
+    disclosed of x; `proxy_images` are unlabelled public images of the center's own, uint8 (N, 3, H, W).
     """
 
     category_module: nn.Module
-    teacher_task_module: nn.Module
+    teacher_task_module: nn.Module | None
     host_task_module: nn.Module
     host_category_module: nn.Module
     architecture: Architecture
@@ -55,27 +58,48 @@ class AdapterProblem:
     host_mean_norm: float | None = None
     labelled: LabelledSamples | None = None
     reorder: tuple[int, ...] | None = None
+    statistics: DisclosedStatistics | None = None
+    answers: ProbeAnswers | None = None
+    proxy_images: Tensor | None = None
 
     def __post_init__(self) -> None:
         check_joint(self.architecture, self.host_architecture)
+
+    @property
+    def teacher(self) -> nn.Module:
+        """Return g_T.
+
+        Raises:
+            MergeNotPossible: if the site kept it at home.
+        """
+        if self.teacher_task_module is None:
+            raise MergeNotPossible(
+                "the site keeps its task module at home, and this method runs it: learn from the site's "
+                "answers (method transplant or function), or ask the site to ship modules"
+            )
+        return self.teacher_task_module
 
 
 @dataclass(frozen=True)
 class LearnerConfig:
     """Every knob of every learner; a learner ignores what is not its own.
 
-    `learning_rate` is Adam's peak (cosine to zero); `weight` is lambda, in units of 1 / E||D'_T||^2 for
-    back-distillation and of the task loss for function distillation. `drawings` is the share of
-    procedural images that show pen strokes on a calm ground instead of piles of leaves: high where sites
-    look at writing or schematic pictures, low for photographs. `nudge_reach` is the spread of the
-    answers that images are nudged to, in deviations of g_T's answers on untouched ones. `precision`
-    "bfloat16" runs forward passes in mixed precision, for processors that have it in hardware.
+    `source` says what function distillation synthesises x from (`transplant.datafree.sources`).
+    `learning_rate` is Adam's peak (cosine to zero); `weight` is the paper's lambda for classification (a
+    tenth of it for segmentation), in units of 1 / E||D'_T||^2; `label_weight` is that of the labels where
+    function distillation is given any. `drawings` is the share of procedural images that show pen strokes
+    on a calm ground instead of piles of leaves: high where sites look at writing or schematic pictures,
+    low for photographs. `nudge_reach` is the spread of the answers that images are nudged to, in
+    deviations of g_T's answers on untouched ones. `precision` "bfloat16" runs forward passes in mixed
+    precision, for processors that have it in hardware.
     """
 
     method: str = "function"
+    source: str = "procedural"
     layers: int = 3
     kernel: int = 3
     steps: int = 600
+    candidates: int = 2
     batch: int = 32
     learning_rate: float = 4e-3
     synthetic_images: int = 3600
@@ -86,6 +110,7 @@ class LearnerConfig:
     nudge_reach: float = 6.0
     precision: Literal["float32", "bfloat16"] = "float32"
     weight: float = 10.0
+    label_weight: float = 1.0
     dummy: str = "lowest-second"
     enlarged_side: int = 7
     masks: int = 128
@@ -100,6 +125,7 @@ class LearnerConfig:
             "batch": 1,
             "synthetic_images": 1,
             "checkpoint_every": 1,
+            "candidates": 1,
         }
         for name, value in least.items():
             if getattr(self, name) < value:
@@ -251,6 +277,13 @@ def new_adapter(problem: AdapterProblem, config: LearnerConfig, beta: float) -> 
     adapter.set_beta(beta)
     adapter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks this form
     return adapter, architecture
+
+
+def disclosed_beta(problem: AdapterProblem) -> float:
+    """Return E||f_S(I)||_F / E||f(I)||_F where both sites disclosed their scale, else 1."""
+    if problem.mean_norm is None or problem.host_mean_norm is None:
+        return 1.0
+    return problem.host_mean_norm / problem.mean_norm
 
 
 def mixed_precision(config: LearnerConfig) -> AbstractContextManager[object]:

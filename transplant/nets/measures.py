@@ -95,9 +95,15 @@ def gap_closed(
     than the floor there is nothing to close: 1 if the route is at least as good, else 0.
     """
     name = DECIDING_MEASURE[task]
-    sign = -1.0 if task is Task.CLASSIFICATION else 1.0
-    distance = sign * (teacher[name] - floor[name])
-    closed = sign * (transplanted[name] - floor[name])
+    return share_closed(
+        teacher[name], transplanted[name], floor[name], larger_is_better=task is Task.SEGMENTATION
+    )
+
+
+def share_closed(teacher: float, transplanted: float, floor: float, *, larger_is_better: bool) -> float:
+    """Return which share of the distance floor -> teacher is closed in one measure (see `gap_closed`)."""
+    sign = 1.0 if larger_is_better else -1.0
+    distance, closed = sign * (teacher - floor), sign * (transplanted - floor)
     if distance <= 0:
         return 1.0 if closed >= distance else 0.0
     return closed / distance

@@ -1,0 +1,85 @@
+"""Nudging: move synthetic images a few gradient steps towards random answers of the teacher.
+
+A teacher is far surer of what it was trained on than of any synthetic image; an adapter that never saw that
+range of answers is wrong there. Normalised gradient steps reach it and keep the picture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transplant.nets.learning import AdapterProblem, LearnerConfig, mixed_precision, step_generator
+from transplant.nets.measures import as_images
+from transplant.types import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHUNK = 128
+_CALIBRATION = 256
+_REACH = 24 / 255  # how far a pixel may go, on average
+
+
+def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> Tensor:
+    """Move each image towards its own wanted logit (segmentation: on its own random smooth mask).
+
+    Wanted logits are drawn from a normal law of `config.nudge_reach` deviations of g_T's untouched answers.
+
+    Args:
+        problem: whose f and g_T answer.
+        config: `nudge_steps`, `nudge_reach`, `precision`, and the seed.
+        images_u8: uint8 (N, 3, H, W).
+
+    Returns:
+        uint8 images of the same shape.
+    """
+    teacher = nn.Sequential(problem.category_module, problem.teacher)
+    with torch.no_grad():
+        deviation = float(teacher(as_images(images_u8[:_CALIBRATION])).std().clamp(min=1.0))
+    generator = step_generator(config, -2)
+    nudged: list[Tensor] = []
+    for part in images_u8.split(_CHUNK):
+        wanted = random_answers(problem.task, len(part), part.shape[-1], generator)
+        wanted = wanted * config.nudge_reach * deviation
+
+        def distance(images: Tensor, wanted: Tensor = wanted) -> Tensor:
+            with mixed_precision(config):
+                answers = teacher(images)
+            return functional.smooth_l1_loss(answers.to(torch.float32), wanted, reduction="sum")
+
+        nudged.append(descend(distance, part, config.nudge_steps, _REACH / max(1, config.nudge_steps)))
+    return torch.cat(nudged) if nudged else images_u8
+
+
+def descend(
+    distance: Callable[[Tensor], Tensor | None], images_u8: Tensor, steps: int, step: float = 2 / 255
+) -> Tensor:
+    """Take normalised gradient steps on pixels, uint8 in and out; `distance` maps [0, 1] images to a sum.
+
+    A pixel moves by `step` on average. Where `distance` gives None there is no way left to go, and the
+    steps end early.
+    """
+    images = as_images(images_u8)
+    for _ in range(steps):
+        images.requires_grad_(True)
+        remaining = distance(images)
+        if remaining is None:
+            break
+        (gradient,) = torch.autograd.grad(remaining, images)
+        scale = gradient.abs().mean((1, 2, 3), keepdim=True).clamp(min=1e-12)
+        images = (images.detach() - step * (gradient / scale).clamp(-3, 3)).clamp(0, 1)
+    return (images.detach() * 255).round().to(torch.uint8)
+
+
+def random_answers(task: Task, count: int, side: int, generator: torch.Generator) -> Tensor:
+    """Return wanted answers of unit scale: (count, 1), or (count, 1, side, side) on random smooth masks."""
+    wanted = torch.randn((count, 1), generator=generator)
+    if task is Task.CLASSIFICATION:
+        return wanted
+    coarse = torch.randn((count, 1, 4, 4), generator=generator)
+    masks = functional.interpolate(coarse, size=(side, side), mode="bicubic").sign()
+    return wanted.view(-1, 1, 1, 1) * masks

@@ -1,0 +1,118 @@
+"""`transplant`: the default way to learn an adapter, function distillation with its choices made.
+
+It learns on the best source of x that it is given (public images, else what the site disclosed, else
+procedural images), and it guards against the seeds on which an adapter goes astray: a few candidates
+with different starts learn for a part of the steps, the one that agrees best with g_T on held-out x goes
+on to the end. The score is data-free; labels, where there are any, are learned from and never chosen by.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from transplant.datafree.function_distillation import FunctionLearner, Material
+from transplant.nets.learning import AdapterProblem, LearnedAdapter, LearnerConfig, LearnerState
+from transplant.types import Disclosure
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SEED_STEP = 15_485_863
+
+
+def best_source(problem: AdapterProblem) -> str:
+    """Return the source of x that promises most of those that the problem offers."""
+    if problem.proxy_images is not None and len(problem.proxy_images):
+        return "proxy"
+    level = Disclosure.NONE if problem.statistics is None else problem.statistics.level
+    return {Disclosure.PCA: "pca", Disclosure.MOMENTS: "moments"}.get(level, "procedural")
+
+
+class TransplantLearner:
+    """Candidates first, then the best of them to its end; state holds every candidate under its number."""
+
+    def __init__(self) -> None:
+        self._function = FunctionLearner()
+
+    def total_steps(self, config: LearnerConfig) -> int:
+        """Return the steps of all candidates' heats and of the last one's way to its end."""
+        heat = _heat(config)
+        return config.candidates * heat + config.steps - heat
+
+    def prepare(self, problem: AdapterProblem, config: LearnerConfig) -> Material:
+        """Synthesise x once for all candidates."""
+        return self._function.prepare(problem, replace(config, source=best_source(problem)))
+
+    def init(self, problem: AdapterProblem, config: LearnerConfig, material: Material) -> LearnerState:
+        """Start every candidate."""
+        tensors: dict[str, Tensor] = {}
+        for candidate in range(config.candidates):
+            state = self._function.init(problem, _of_candidate(config, candidate), material)
+            tensors |= _numbered(candidate, state.tensors)
+        return LearnerState(0, tensors)
+
+    def step(
+        self, problem: AdapterProblem, config: LearnerConfig, material: Material, state: LearnerState
+    ) -> tuple[LearnerState, dict[str, float]]:
+        """Take one step of the candidate whose turn it is; behind the heats the best one is left alone."""
+        heat, tensors = _heat(config), state.tensors
+        if state.step == config.candidates * heat and config.candidates > 1:
+            tensors = self._survivor(problem, config, material, tensors)
+        left = sorted({int(name.split(".")[0]) for name in tensors})
+        candidate, own_step = divmod(state.step, heat) if heat else (0, state.step)
+        if state.step >= config.candidates * heat:
+            candidate, own_step = left[0], state.step - (config.candidates - 1) * heat
+        moved, figures = self._function.step(
+            problem,
+            _of_candidate(config, candidate),
+            material,
+            LearnerState(own_step, _own(candidate, tensors)),
+        )
+        return LearnerState(state.step + 1, tensors | _numbered(candidate, moved.tensors)), figures
+
+    def finish(
+        self, problem: AdapterProblem, config: LearnerConfig, material: Material, state: LearnerState
+    ) -> LearnedAdapter:
+        """Return the adapter of the candidate that is left."""
+        tensors = self._survivor(problem, config, material, state.tensors)
+        candidate = int(next(iter(tensors)).split(".")[0])
+        learned = self._function.finish(
+            problem, _of_candidate(config, candidate), material, LearnerState(0, _own(candidate, tensors))
+        )
+        return replace(learned, figures=learned.figures | {"candidate": float(candidate)})
+
+    @torch.no_grad()
+    def _survivor(
+        self, problem: AdapterProblem, config: LearnerConfig, material: Material, tensors: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Keep the tensors of the candidate whose held-out answers are nearest to g_T's."""
+        candidates = sorted({int(name.split(".")[0]) for name in tensors})
+        if len(candidates) == 1:
+            return tensors
+        scores: dict[int, float] = {}
+        for candidate in candidates:
+            state = LearnerState(0, _own(candidate, tensors))
+            scores[candidate] = self._function.finish(problem, config, material, state).figures["agreement"]
+        best = max(candidates, key=lambda candidate: scores[candidate])
+        return _numbered(best, _own(best, tensors))
+
+
+def _heat(config: LearnerConfig) -> int:
+    """Return how many steps each candidate takes before one is chosen: a quarter of all."""
+    return config.steps // 4 if config.candidates > 1 else 0
+
+
+def _of_candidate(config: LearnerConfig, candidate: int) -> LearnerConfig:
+    return config.with_seed(config.seed + candidate * _SEED_STEP)
+
+
+def _numbered(candidate: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{candidate}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def _own(candidate: int, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    prefix = f"{candidate}."
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
