@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
 from benchmarks.machine import fast_precision
-from benchmarks.records import read_records
+from benchmarks.records import QUALITY_BENCHES, read_records
 from transplant.errors import BenchmarkFailed, TransplantError
 from transplant.types import Disclosure
 
@@ -94,8 +94,80 @@ def journey(
 
 
 @app.command()
+def quality(
+    bench: Annotated[str, typer.Argument(help="exp1, exp2, exp3, table4 or ablation")],
+    data: Annotated[str, typer.Option(help="cifar10, voc_mammals or scenes")],
+    out: Annotated[
+        Path, typer.Option(help="folder of records and teachers; finished cells are not run again")
+    ],
+    seeds: Annotated[str, typer.Option(help="by comma, like all lists")] = "0,1,2",
+    samples: Annotated[str | None, typer.Option(help="labelled images, half of them positive")] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            help="direct-learn, distill, jacobian-distill, back-distill, closed-form, function, transplant"
+        ),
+    ] = None,
+    disclosure: Annotated[str | None, typer.Option(help="none, scale, moments, pca, proxy")] = None,
+    categories: Annotated[str | None, typer.Option(help="whose category modules are transplanted")] = None,
+    hosts: Annotated[str | None, typer.Option(help="whose task modules they are transplanted into")] = None,
+    tasks: Annotated[str | None, typer.Option(help="classification, segmentation")] = None,
+    arch: Annotated[str, typer.Option(help="of all nets: vgg_small or vgg16")] = "vgg_small",
+    layers: Annotated[str | None, typer.Option(help="of the adapters")] = None,
+    kernel: Annotated[str | None, typer.Option(help="side of their convolutions")] = None,
+    ship: Annotated[
+        str | None, typer.Option(help="modules, or outputs: g_T stays at home and answers a probe")
+    ] = None,
+    sources: Annotated[
+        str | None, typer.Option(help="of x at disclosure none: procedural, noise, inverted")
+    ] = None,
+    synthetic: Annotated[str | None, typer.Option(help="how many synthetic images")] = None,
+    epochs: Annotated[int | None, typer.Option(help="of the teachers")] = None,
+    steps: Annotated[int | None, typer.Option(help="of the adapters")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="float32 or bfloat16 [bfloat16 where the processor computes in it]")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="cells side by side, on Ray if more than one")] = 1,
+    threads: Annotated[
+        int, typer.Option(help="computing threads of each worker; only 1 is reproducible")
+    ] = 1,
+    data_root: Annotated[
+        Path | None, typer.Option(help="folder of the data packs [TRANSPLANT_DATA or ../shared/data]")
+    ] = None,
+    proxy: Annotated[
+        Path | None, typer.Option(help="folder of public unlabelled pictures [the Tiny ImageNet pack]")
+    ] = None,
+) -> None:
+    """Redo an experiment of the paper: learn adapters by every method and measure them beside their teachers.
+
+    Lists that are left out take the experiment's defaults. What a run leaves unfinished the next one with the
+    same --out goes on with; `transplant-bench report` then writes the tables.
+    """
+    from benchmarks.quality.flags import plan_of  # torch takes seconds: --help should not
+    from benchmarks.quality.run import needs_packs, run_quality
+
+    plan = plan_of(
+        bench, data=data, arch=arch, seeds=seeds, samples=samples, methods=methods, disclosure=disclosure,
+        categories=categories, hosts=hosts, tasks=tasks, layers=layers, kernel=kernel, ship=ship,
+        sources=sources, synthetic=synthetic, epochs=epochs, steps=steps, precision=precision,
+    )  # fmt: skip
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    ran = run_quality(
+        plan,
+        out,
+        console,
+        data_root=_data_root(data_root) if needs_packs(plan, proxy) else Path(),
+        proxy=proxy,
+        workers=workers,
+        threads=threads,
+        command=shlex.join(["transplant-bench", *sys.argv[1:]]),
+    )
+    console.print(f"{ran.teachers} teachers and {ran.cells} cells run; now: transplant-bench report {out}")
+
+
+@app.command()
 def report(directory: Annotated[Path, typer.Argument(help="folder with a records.jsonl")]) -> None:
-    """Show the records of a folder as a table."""
+    """Show the records of a folder as a table; of quality benches write report.md with pictures, too."""
     records = read_records(directory)
     if not records:
         raise BenchmarkFailed(f"{directory} holds no records")
@@ -113,7 +185,12 @@ def report(directory: Annotated[Path, typer.Argument(help="folder with a records
                 for cell in cells
             )
         )
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    if any(record.bench in QUALITY_BENCHES for record in records):
+        from benchmarks.quality.report_page import write_page  # matplotlib takes seconds
+
+        console.print(f"written: {write_page(directory, records)}")
 
 
 def _data_root(chosen: Path | None) -> Path:

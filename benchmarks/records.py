@@ -14,11 +14,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FILE_NAME = "records.jsonl"
+QUALITY_BENCHES = ("exp1", "exp2", "exp3", "table4", "ablation")
 
 
 @dataclass(frozen=True)
 class Record:
-    """One measured cell. Errors and accuracies in percent, sizes in bytes, times in seconds."""
+    """One measured cell. Errors and accuracies in percent, sizes in bytes, times in seconds.
+
+    `host` names the g_S of a transplanted route, `ship` what the site shipped where that is not modules,
+    `source` what x was synthesised from where `disclosure` does not say it, and `image_count` is how many
+    images `value` was measured on.
+    """
 
     bench: str
     metric: str
@@ -34,6 +40,10 @@ class Record:
     task: str | None = None
     layers: int | None = None
     kernel: int | None = None
+    host: str | None = None
+    ship: str | None = None
+    source: str | None = None
+    synthetic_images: int | None = None
     teacher: float | None = None
     floor: float | None = None
     baseline: float | None = None
@@ -41,6 +51,7 @@ class Record:
     seconds: float | None = None
     cpu_seconds: float | None = None
     peak_rss_bytes: int | None = None
+    image_count: int | None = None
     commit: str | None = None
 
     def key(self) -> tuple[object, ...]:
@@ -57,7 +68,7 @@ class Record:
 
 _KEY = (
     "bench", "metric", "unit", "data", "arch", "method", "disclosure", "samples", "seed",
-    "category", "task", "layers", "kernel",
+    "category", "task", "layers", "kernel", "host", "ship", "source", "synthetic_images",
 )  # fmt: skip
 
 

@@ -102,7 +102,7 @@ class Federation:
             home = ("--home", str(self.center_home))
             to = ("--center", self.address)
             self._provision("ca", *home, "--host", _HOST, "--host", "localhost")
-            kits = [
+            kits: list[tuple[str, ...]] = [
                 ("site", category, *home, "--category", category, *to, "--out", str(self.kit(category)))
                 for category in self.plan.categories
             ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.records import Record
 from transplant.errors import BenchmarkFailed
+from transplant.nets.measures import share_closed
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -41,8 +42,9 @@ class Figure:
     @property
     def closed(self) -> float:
         """Return which share of the distance from the floor to the teacher the route closes."""
-        distance = self.teacher - self.floor
-        return (self.transplanted - self.floor) / distance if distance else 1.0
+        return share_closed(
+            self.teacher, self.transplanted, self.floor, larger_is_better=self.larger_is_better
+        )
 
     @property
     def larger_is_better(self) -> bool:

@@ -1,0 +1,105 @@
+"""Jobs side by side on Ray: `RAY_ADDRESS`, or a local Ray that ends with the run.
+
+The only file of the benchmarks that knows Ray.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+from typing import TYPE_CHECKING, Any
+
+# Ray reads these when it is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+if "RAY_ADDRESS" not in os.environ and not any(name.startswith("RAY_AUTH") for name in os.environ):
+    # Ray would otherwise make a token and keep it in the user's home.
+    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+
+import ray
+from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
+
+from transplant.errors import BenchmarkFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_OBJECT_STORE_BYTES = 100 << 20
+
+
+def _work(line: str, threads: int) -> str:
+    """Do one job; runs in a Ray worker."""
+    from benchmarks.quality.work import work
+
+    return work(line, threads)
+
+
+class RayWorkers:
+    """A Ray of so many workers, for as long as the `with` block lasts.
+
+    Args:
+        workers: jobs side by side.
+        threads: computing threads of each job.
+    """
+
+    def __init__(self, workers: int, threads: int) -> None:
+        self._workers = workers
+        self._threads = threads
+
+    def __enter__(self) -> RayWorkers:
+        address = os.environ.get("RAY_ADDRESS")
+        try:
+            if address:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+            else:
+                ray.init(
+                    address="local",
+                    num_cpus=self._workers * self._threads,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.WARNING,
+                    _node_ip_address="127.0.0.1",  # nobody on another machine has business here
+                )
+        except (RayError, OSError, RuntimeError, ValueError) as error:
+            raise BenchmarkFailed(f"Ray did not start ({_last_line(error)}): try --workers 1") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        ray.shutdown()
+
+    def run(self, lines: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """Yield (place in `lines`, outcome) as jobs end.
+
+        Raises:
+            BenchmarkFailed: if Ray went away; what ended before was yielded.
+        """
+        task = ray.remote(num_cpus=self._threads, max_retries=0)(_work)
+        waiting = list(enumerate(lines))[::-1]
+        flying: dict[Any, int] = {}
+        try:
+            while waiting or flying:
+                while waiting and len(flying) < self._workers:
+                    place, line = waiting.pop()
+                    flying[task.remote(line, self._threads)] = place
+                done, _ = ray.wait(list(flying))
+                for reference in done:
+                    yield flying.pop(reference), _outcome(reference)
+        except (RayError, ConnectionError) as error:
+            raise BenchmarkFailed(
+                f"Ray went away ({_last_line(error)}): run the same command again, it goes on"
+            ) from error
+
+
+def _outcome(reference: Any) -> str:
+    try:
+        return ray.get(reference)
+    except (WorkerCrashedError, RayTaskError) as error:
+        return json.dumps({"fault": _last_line(error)})
+
+
+def _last_line(error: BaseException) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[-1] if text else ''}"

@@ -1,0 +1,65 @@
+"""One piece of work as text: what a worker is told, what it does, and what it answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality.cells import Cell
+from benchmarks.quality.run_cell import Setting, run_cell
+from benchmarks.quality.teachers import train_teacher
+from transplant.errors import TransplantError
+
+
+@dataclass(frozen=True)
+class Job:
+    """Train the teacher of `category` for `cell`, or, where `category` is None, run the cell itself."""
+
+    cell: Cell
+    setting: Setting
+    category: str | None = None
+
+    def to_json(self) -> str:
+        """Return one line of text."""
+        setting = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self.setting).items()
+        }
+        return json.dumps({"cell": self.cell.to_dict(), "setting": setting, "category": self.category})
+
+    @classmethod
+    def from_json(cls, line: str) -> Job:
+        """Rebuild from `to_json`."""
+        content: dict[str, Any] = json.loads(line)
+        setting = content["setting"]
+        for name in ("out", "data_root", "proxy"):
+            setting[name] = None if setting[name] is None else Path(setting[name])
+        return cls(Cell.from_dict(content["cell"]), Setting(**setting), content["category"])
+
+    def sentence(self) -> str:
+        """Return a few words for a line of progress."""
+        if self.category is None:
+            return self.cell.sentence()
+        return f"teacher of {self.category}, {self.cell.data}, {self.cell.arch}, seed {self.cell.seed}"
+
+
+def work(line: str, threads: int) -> str:
+    """Do a job in this process and return its outcome as JSON.
+
+    Returns:
+        {"records": [...]} or, where an expected error ended the job, {"fault": "Code: sentence"}.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    job = Job.from_json(line)
+    try:
+        if job.category is not None:
+            train_teacher(job.setting.teacher_key(job.cell, job.category), job.setting.teachers)
+            return json.dumps({"records": []})
+        records = run_cell(job.cell, job.setting)
+    except TransplantError as error:
+        return json.dumps({"fault": f"{error.code()}: {error}"})
+    return json.dumps({"records": [json.loads(record.to_json()) for record in records]})

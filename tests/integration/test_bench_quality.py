@@ -1,0 +1,201 @@
+"""A quality bench from flags to records on drawn scenes: tiny teachers, a few steps, nothing run twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from rich.console import Console
+
+from benchmarks.quality import run_cell as cell_runner
+from benchmarks.quality.cells import Bench
+from benchmarks.quality.flags import plan_of
+from benchmarks.quality.leave_one_out import LeaveOneOutData
+from benchmarks.quality.report_page import write_page
+from benchmarks.quality.run import run_quality
+from benchmarks.quality.site_data import SiteKey
+from benchmarks.quality.teachers import TeacherKey, load_teacher, recipe_of
+from benchmarks.records import Record, read_records
+from edge.datasets.scenes import ScenesData
+from edge.datasets.site_dataset import Split
+from transplant.errors import BenchmarkFailed, CheckpointInvalid, InvalidSettings
+from transplant.types import Task
+
+if TYPE_CHECKING:
+    from benchmarks.quality.plan import Plan
+
+COUNTS = {Split.TRAIN: 160, Split.VALIDATION: 40, Split.TEST: 80}
+
+
+def _draw(out: Path, *categories: str) -> Path:
+    """Draw a tenth of the scenes before the bench does: what lies there is the data."""
+    for category in categories:
+        ScenesData(category, out / "data" / f"scenes-{category}-0", 0, COUNTS).load(Split.TEST)
+    return out
+
+
+def _run(plan: Plan, out: Path, workers: int = 1) -> tuple[int, int]:
+    ran = run_quality(
+        plan,
+        out,
+        Console(quiet=True),
+        data_root=Path(),
+        proxy=None,
+        workers=workers,
+        threads=1,
+        command="test",
+    )
+    return ran.teachers, ran.cells
+
+
+def _plan(bench: Bench, categories: str, methods: str, seeds: str = "0", **flags: str) -> Plan:
+    return plan_of(
+        bench, data="scenes", seeds=seeds, samples="0,10", methods=methods, categories=categories, epochs=1,
+        steps=2, precision="float32", **flags,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_experiments_1_and_2_run_once_and_report(tmp_path: Path):
+    _draw(tmp_path, "digit-0", "digit-1")
+    inserted = _plan(Bench.EXP1, "digit-0", "direct-learn,back-distill,closed-form", layers="1,3")
+    transplanted = _plan(Bench.EXP2, "digit-1", "direct-learn,back-distill")
+    segmented = _plan(Bench.EXP3, "digit-1", "back-distill", layers="1", kernel="1")
+
+    assert _run(inserted, tmp_path) == (1, 8)
+    assert _run(transplanted, tmp_path) == (1, 3), "the host's teacher was there already"
+    assert _run(segmented, tmp_path) == (0, 2), "teachers answer both tasks"
+    records = read_records(tmp_path)
+    before = (tmp_path / "records.jsonl").read_bytes()
+
+    assert _run(inserted, tmp_path) == (0, 0)
+    assert _run(transplanted, tmp_path) == (0, 0)
+    assert _run(segmented, tmp_path) == (0, 0)
+    assert (tmp_path / "records.jsonl").read_bytes() == before
+
+    assert len(records) == 11 * 4 + 2 * 6
+    _check([record for record in records if record.task == "classification"])
+    measured = {record.metric for record in records if record.task == "segmentation"}
+    assert measured == {"pixel_accuracy", "iou", "mean_iou", "agreement", "gap_closed", "bytes_up"}
+    exact = [record for record in records if record.method == "closed-form" and record.metric == "error"]
+    assert [record.value for record in exact] == [record.teacher for record in exact]
+    assert {record.layers for record in exact} == {1, 3}
+    text = write_page(tmp_path, records).read_text()
+    assert "## Experiment 1" in text
+    assert "## Experiment 2" in text
+    assert "## Experiment 3" in text
+    assert "figure5" in text
+
+
+def _check(records: list[Record]) -> None:
+    for record in records:
+        assert record.seconds is not None
+        assert record.seconds > 0
+        assert record.cpu_seconds is not None
+        assert record.peak_rss_bytes is not None
+        assert record.peak_rss_bytes > 50 << 20
+        assert record.image_count == COUNTS[Split.TEST]
+        if record.metric == "error":
+            assert record.floor == 50.0
+            assert record.teacher is not None
+            assert 0 <= record.value <= 100
+    sizes = {
+        (record.method, record.samples): record.value for record in records if record.metric == "bytes_up"
+    }
+    assert sizes["back-distill", 10] - sizes["back-distill", 0] == 10 * (3 * 32 * 32 + 1)
+    assert sizes["direct-learn", 10] < sizes["back-distill", 10], "direct-learn needs no g_T"
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_and_a_damaged_teacher_is_named(tmp_path: Path):
+    plan = _plan(Bench.EXP1, "digit-0", "closed-form", layers="1")
+    _draw(tmp_path, "digit-0")
+    assert _run(plan, tmp_path) == (1, 1)
+    lines = (tmp_path / "records.jsonl").read_bytes().splitlines(keepends=True)
+    (tmp_path / "records.jsonl").write_bytes(b"".join(lines[:2]) + lines[2][:20])
+
+    assert _run(plan, tmp_path) == (0, 1)
+    again = (tmp_path / "records.jsonl").read_bytes().splitlines(keepends=True)
+    assert again[:2] == lines[:2]
+    assert {record.metric for record in read_records(tmp_path)} == {
+        "error", "agreement", "gap_closed", "bytes_up",
+    }  # fmt: skip
+
+    (weights,) = (tmp_path / "teachers").glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    load_teacher.cache_clear()
+    with pytest.raises(BenchmarkFailed, match=r"(?s)1 cells or teachers failed.*delete its files"):
+        _run(_plan(Bench.EXP1, "digit-0", "closed-form", layers="3"), tmp_path)
+    load_teacher.cache_clear()
+    site = SiteKey("scenes", "digit-0", 0, tmp_path / "data", Path())
+    with pytest.raises(CheckpointInvalid):
+        load_teacher(
+            TeacherKey(site, "vgg_small", recipe_of("scenes", 0, 1, "float32")), tmp_path / "teachers"
+        )
+
+
+def test_a_changed_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    learn = cell_runner._learn
+
+    def careless(problem, config, *, same_net):
+        learned = learn(problem, config, same_net=same_net)
+        with torch.no_grad():
+            next(problem.host_task_module.parameters()).add_(1e-7)
+        return learned
+
+    monkeypatch.setattr(cell_runner, "_learn", careless)
+    _draw(tmp_path, "digit-0")
+    load_teacher.cache_clear()
+    with pytest.raises(BenchmarkFailed, match=r"ForgettingDetected.*g_S changed"):
+        _run(_plan(Bench.EXP1, "digit-0", "closed-form", layers="1"), tmp_path)
+    load_teacher.cache_clear()
+    assert read_records(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_cells_run_side_by_side_on_ray(tmp_path: Path):
+    plan = plan_of(
+        "exp1", data="scenes", seeds="0", samples="0,10", methods="direct-learn,closed-form",
+        categories="digit-0", layers="1", epochs=1, steps=2, precision="float32",
+    )  # fmt: skip
+    _draw(tmp_path, "digit-0")
+    assert _run(plan, tmp_path, workers=2) == (1, 2)
+    assert _run(plan, tmp_path, workers=2) == (0, 0)
+    assert len(read_records(tmp_path)) == 8
+
+
+@pytest.mark.parametrize(("workers", "threads", "told"), [(0, 1, "--workers"), (1, 0, "--threads")])
+def test_no_workers_is_an_error(tmp_path: Path, workers: int, threads: int, told: str):
+    plan = _plan(Bench.EXP1, "digit-0", "closed-form")
+    with pytest.raises(InvalidSettings, match=told):
+        run_quality(
+            plan, tmp_path, Console(quiet=True), data_root=Path(), proxy=None, workers=workers,
+            threads=threads, command="test",
+        )  # fmt: skip
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_leave_one_out_host_never_sees_its_category(data_root: Path):
+    host = SiteKey("cifar10", "all-but-cat", 0, data_root, data_root).load(Split.TEST)
+    own = SiteKey("cifar10", "cat", 0, data_root, data_root).load(Split.TEST)
+    cats = {image.numpy().tobytes() for image, label in zip(own.images, own.labels, strict=True) if label}
+    assert len(cats) == 1000
+    assert not any(image.numpy().tobytes() in cats for image in host.images)
+    assert int(host.labels.sum()) == 7 * (2000 // 7)
+    assert int((host.labels == 0).sum()) == 2000
+    with pytest.raises(InvalidSettings, match="no host leaves out"):
+        LeaveOneOutData("cifar10", "frog", data_root, 0)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_leave_one_out_host_of_crops_segments_mammals_only(data_root: Path):
+    host = LeaveOneOutData("voc_mammals", "cow", data_root, 0).load(Split.TEST)
+    images, masks = host.examples(Task.SEGMENTATION)
+    assert len(images) == 130 + 150 + 101 + 118, "cat, dog, horse, sheep"
+    assert int(host.labels.sum()) - len(images) == 4 * 101, "as many of each vehicle as of the rarest mammal"
+    assert abs(float(host.labels.to(torch.float32).mean()) - 0.5) < 0.01
+    assert masks.shape[1:] == (64, 64)
