@@ -141,6 +141,11 @@ def serve(
         float | None,
         typer.Option(help="Share of drawings among synthetic images: high for writing, low for photos."),
     ] = None,
+    probe_pool: Annotated[
+        int | None, typer.Option(help="Synthetic images that a site chooses from which ships outputs only.")
+    ] = None,
+    probe_count: Annotated[int | None, typer.Option(help="How many of them it answers.")] = None,
+    probe_grid: Annotated[int | None, typer.Option(help="Side of a segmentation answer.")] = None,
     registry_url: RegistryUrl = None,
     reflection: Annotated[
         bool | None, typer.Option("--reflection/--no-reflection", help="gRPC reflection for operators.")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
+from central.merge.plan import waiting
 from central.merge.verdicts import DECIDING_MEASURE
 from central.merge.workshop import Workshop
+from central.usecases.plan_merges import situation_of
 from transplant.artifact.net_document import net_digest
 from transplant.types import MergeState, Task
 
@@ -51,6 +53,10 @@ def status_document(books: Books, home: Path, *, serving: bool) -> dict[str, Any
             for teacher in books.teachers.all()
             if not books.merges.list(teacher_id=teacher.teacher_id)
         ],
+        "tasks_waiting": [
+            {"site": each.site, "category": each.category, "task": each.task.value, "reason": each.reason}
+            for each in waiting(situation_of(books))
+        ],
         "merges": [_merge(merge, workshop) for merge in books.merges.list()],
     }
 
@@ -86,6 +92,10 @@ def status_tables(document: dict[str, Any]) -> list[Any]:
         lines.append(
             f"complete teachers that wait for the founding: {', '.join(document['teachers_waiting'])}"
         )
+    lines += [
+        f"{row['category']}/{row['task']} of {row['site']} waits: {row['reason']}"
+        for row in document["tasks_waiting"]
+    ]
     return lines
 
 

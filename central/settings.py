@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from central.merge.learn import METHODS
@@ -15,7 +15,7 @@ from central.merge.plan import PlanPolicy
 from central.merge.state import GatePolicy
 from central.merge.tasks import learner_document
 from central.registry.database import sqlite_url
-from central.usecases.center import Policy, Quota
+from central.usecases.center import Policy, ProbePolicy, Quota
 from transplant.artifact.limits import Limits
 from transplant.errors import InvalidName, InvalidSettings
 from transplant.nets.learning import LearnerConfig
@@ -38,6 +38,7 @@ _LEARNER = (
     "drawings",
 )
 _DEFAULT = LearnerConfig()
+_PROBE = ProbePolicy()
 
 Count = Annotated[int, Field(ge=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -82,6 +83,10 @@ class CentralSettings(BaseSettings):
     precision: Literal["float32", "bfloat16"] = _DEFAULT.precision
     drawings: Annotated[float, Field(ge=0, le=1)] = _DEFAULT.drawings
 
+    probe_pool: Annotated[int, Field(ge=1, le=1 << 20)] = _PROBE.pool
+    probe_count: Annotated[int, Field(ge=1, le=1 << 16)] = _PROBE.count
+    probe_grid: Annotated[int, Field(ge=1, le=64)] = _PROBE.grid
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, value: Path) -> Path:
@@ -117,6 +122,13 @@ class CentralSettings(BaseSettings):
             raise ValueError("must be odd, so that a feature map keeps its size")
         return value
 
+    @field_validator("probe_count")
+    @classmethod
+    def _within_the_pool(cls, value: int, info: ValidationInfo) -> int:
+        if value > info.data.get("probe_pool", value):
+            raise ValueError("must be at most the probe pool")
+        return value
+
     @property
     def url(self) -> str:
         """Return the registry's URL: the given one, or SQLite in the home."""
@@ -141,6 +153,12 @@ class CentralSettings(BaseSettings):
                 modules=self.site_quota_modules,
                 open_uploads=self.open_uploads,
                 disk_reserve_bytes=self.disk_reserve_bytes,
+            ),
+            probe=ProbePolicy(
+                pool=self.probe_pool,
+                count=self.probe_count,
+                grid=self.probe_grid,
+                drawings_percent=round(100 * self.drawings),
             ),
         )
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from edge.datasets.site_dataset import Split
 from edge.evaluate import measure_net
 from edge.outbox import Outbox
+from edge.probe import answer_probes
 from edge.pull import load_net, pull_version
-from edge.push import enqueue, push_outbox
+from edge.push import enqueue, push_outbox, request_merge
 from edge.report import write_report
 from edge.seal import SealedTeacher, seal_teacher
 from edge.teach.progress import figures_line
@@ -60,18 +61,17 @@ def run_agent(
         site.home,
         site=site.name,
         category=site.category,
-        disclosure=site.settings.disclosure,
+        policy=site.settings.policy,
     )
     outbox = Outbox(site.home.outbox)
     enqueue(sealed, outbox)
     log.info(
         "sealed %s with %d task modules", sealed.category_module.module_id[:12], len(sealed.task_modules)
     )
-    follower = _Follower(site, client, teacher, sealed)
+    follower = _Follower(site, client, teacher, sealed, outbox)
     while not event.is_set():
         try:
-            for module_id in push_outbox(outbox, site.home, client):
-                log.info("pushed %s", module_id[:12])
+            follower.push()
             if follower.turn() and until_published:
                 return
         except TransplantError as error:
@@ -84,21 +84,35 @@ def run_agent(
 class _Follower:
     """Follows what the center makes of the site's teacher net; all it remembers is what it has measured."""
 
-    def __init__(self, site: Site, client: CentralClient, teacher: Teacher, sealed: SealedTeacher) -> None:
+    def __init__(
+        self, site: Site, client: CentralClient, teacher: Teacher, sealed: SealedTeacher, outbox: Outbox
+    ) -> None:
         self._site = site
         self._client = client
         self._teacher = teacher
         self._sealed = sealed
-        self._tasks = tuple(sealed.task_modules)
+        self._outbox = outbox
+        self._tasks = sealed.tasks
         self._reported: tuple[tuple[Task, ...], bool] | None = None
+
+    def push(self) -> None:
+        """Ship what is sealed; where task modules stay here, what the center asks in their place, too."""
+        self._ship()
+        if not self._sealed.complete:
+            self._sealed = answer_probes(self._client, self._site.home, self._teacher.net, self._sealed)
+            enqueue(self._sealed, self._outbox)
+            self._ship()
+
+    def _ship(self) -> None:
+        for module_id in push_outbox(self._outbox, self._site.home, self._client):
+            log.info("pushed %s", module_id[:12])
 
     def turn(self) -> bool:
         """Ask, answer, pull and measure once; say whether every task came to its end."""
         site, client = self._site, self._client
-        _, merges = client.request_merge(
-            self._sealed.category_module.module_id,
-            [manifest.module_id for manifest in self._sealed.task_modules.values()],
-        )
+        if not self._sealed.complete:
+            return False  # the center has not asked about every task yet
+        _, merges = request_merge(self._sealed, client)
         verdicts = answer_candidates(
             client, site.home, self._teacher.net, site.category, self._tasks, site.data.load(Split.VALIDATION)
         )

@@ -18,8 +18,9 @@ from edge.datasets.site_dataset import Split
 from edge.evaluate import measure_net
 from edge.options import site_options, teacher_options, with_options
 from edge.outbox import Outbox
+from edge.probe import answer_probes
 from edge.pull import load_net, pull_version, read_version
-from edge.push import enqueue, push_outbox
+from edge.push import enqueue, push_outbox, request_merge
 from edge.report import report_lines, write_report
 from edge.seal import SealedTeacher, read_sealed, seal_teacher
 from edge.settings import EdgeSettings
@@ -28,6 +29,7 @@ from edge.site_home import read_document
 from edge.teach.progress import figures_line
 from transplant.backends.open_audit import install_open_audit
 from transplant.errors import InvalidSettings, NotFound, TransplantError, UnexpectedFailure
+from transplant.rpc.client import CentralClient
 from transplant.types import MergeState, Task
 
 log = logging.getLogger("edge")
@@ -75,7 +77,9 @@ def seal(**flags: Any) -> None:
 @with_options(site_options)
 def push(
     *,
-    request_merge: Annotated[bool, typer.Option(help="Say that the teacher net is complete.")] = True,
+    ask: Annotated[
+        bool, typer.Option("--request-merge/--no-request-merge", help="Say that the teacher net is complete.")
+    ] = True,
     **flags: Any,
 ) -> None:
     """Ship what is sealed; an interrupted push goes on where it was."""
@@ -85,10 +89,24 @@ def push(
         enqueue(sealed, outbox)
         for module_id in push_outbox(outbox, site.home, client):
             typer.echo(f"{module_id}  committed")
-        if request_merge:
-            f, *gs = (manifest.module_id for manifest in sealed.manifests())
-            teacher_id, merges = client.request_merge(f, gs)
-            typer.echo(f"{teacher_id}  teacher complete, {len(merges)} merges")
+        if ask:
+            _request(sealed, client)
+
+
+@app.command()
+@with_options(site_options, teacher_options)
+def answer(**flags: Any) -> None:
+    """Answer the center's probes where task modules stay here (--ship outputs), and request the merge."""
+    site = _site(flags)
+    with site.home.locked(), site.client() as client:
+        sealed, outbox = _sealed(site), Outbox(site.home.outbox)
+        enqueue(sealed, outbox)
+        push_outbox(outbox, site.home, client)  # the center asks about a category module that it has
+        sealed = answer_probes(client, site.home, site.teach().net, sealed)
+        enqueue(sealed, outbox)
+        for module_id in push_outbox(outbox, site.home, client):
+            typer.echo(f"{module_id}  committed")
+        _request(sealed, client)
 
 
 @app.command()
@@ -151,8 +169,13 @@ def _sealed(site: Site) -> SealedTeacher:
         site.home,
         site=site.name,
         category=site.category,
-        disclosure=site.settings.disclosure,
+        policy=site.settings.policy,
     )
+
+
+def _request(sealed: SealedTeacher, client: CentralClient) -> None:
+    teacher_id, merges = request_merge(sealed, client)
+    typer.echo(f"{teacher_id}  teacher complete, {len(merges)} merges")
 
 
 def _report(site: Site, number: int) -> dict[str, Any]:

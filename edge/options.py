@@ -15,7 +15,7 @@ import typer
 
 F = TypeVar("F", bound=Callable[..., None])
 
-_SITE, _DATA, _TRAINING = "Site", "Data", "Training"
+_SITE, _POLICY, _DATA, _TRAINING = "Site", "What the site tells", "Data", "Training"
 Home = Annotated[Path | None, typer.Option(help="The site's folder.", rich_help_panel=_SITE)]
 KitFolder = Annotated[
     Path | None, typer.Option("--kit", help="Folder with the site's certificate.", rich_help_panel=_SITE)
@@ -25,7 +25,26 @@ SiteName = Annotated[
     str | None, typer.Option("--site", help="The site's name, without a kit.", rich_help_panel=_SITE)
 ]
 Disclosed = Annotated[
-    str | None, typer.Option("--disclosure", help="none or scale: how much is told.", rich_help_panel=_SITE)
+    str | None,
+    typer.Option(
+        "--disclosure", help="none, scale, moments or pca: how much is told.", rich_help_panel=_POLICY
+    ),
+]
+Shipped = Annotated[
+    str | None,
+    typer.Option(
+        "--ship", help="modules, or outputs: task modules stay here and answer.", rich_help_panel=_POLICY
+    ),
+]
+Directions = Annotated[
+    int | None, typer.Option(help="Principal directions of a class, for pca.", rich_help_panel=_POLICY)
+]
+Epsilon = Annotated[
+    float | None, typer.Option(help="Privacy loss of the moments; else no noise.", rich_help_panel=_POLICY)
+]
+Delta = Annotated[float | None, typer.Option(help="Probability of more.", rich_help_panel=_POLICY)]
+ClipNorm = Annotated[
+    float | None, typer.Option(help="Largest norm of features that counts.", rich_help_panel=_POLICY)
 ]
 Data = Annotated[
     str | None,
@@ -74,6 +93,11 @@ def site_options(
     center: Center = None,
     site: SiteName = None,
     disclosure: Disclosed = None,
+    ship: Shipped = None,
+    directions: Directions = None,
+    epsilon: Epsilon = None,
+    delta: Delta = None,
+    clip_norm: ClipNorm = None,
 ) -> None:
     """Who this site is and what it tells."""
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from edge.outbox import EntryState, Outbox
 from edge.seal import SealedTeacher, payload_path
 from transplant.artifact.codec import read_manifest
+from transplant.errors import MergeNotPossible
 
 if TYPE_CHECKING:
     from edge.site_home import SiteHome
     from transplant.rpc.client import CentralClient
+    from transplant.types import MergeSummary
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -20,6 +22,25 @@ def enqueue(sealed: SealedTeacher, outbox: Outbox) -> None:
     """Put every part of a sealed teacher into the outbox, parents first."""
     for manifest in sealed.manifests():
         outbox.put(manifest)
+
+
+def request_merge(sealed: SealedTeacher, client: CentralClient) -> tuple[str, list[MergeSummary]]:
+    """Say that a teacher net is complete; returns its id and its merges so far. Idempotent.
+
+    Raises:
+        MergeNotPossible: if the center cannot merge it, or a task has neither module nor answers yet.
+    """
+    if not sealed.complete:
+        raise MergeNotPossible(
+            "the task modules stay here, and the center's probes are not answered yet: run transplant-edge "
+            "answer"
+        )
+    return client.request_merge(
+        sealed.category_module.module_id,
+        [manifest.module_id for manifest in sealed.task_modules.values()],
+        answers=[manifest.module_id for manifest in sealed.answers.values()],
+        statistics="" if sealed.statistics is None else sealed.statistics.module_id,
+    )
 
 
 def push_outbox(

@@ -1,38 +1,57 @@
-"""Cut the teacher net at the seam and seal its parts: what a site ships, ready to be sent."""
+"""Cut the teacher net at the seam and seal its parts: what a site ships, ready to be sent.
+
+Under the policy `ship = outputs` task modules are not sealed at all; answers to the center's probes are
+sealed instead (`edge.probe`), once it has asked.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edge.datasets.site_dataset import Split
+from edge.disclosing import Policy, Ship, told_about_features
 from edge.site_home import SiteHome, read_document, write_document
-from edge.teach.statistics import disclose
 from transplant.artifact.codec import read_manifest, seal, write_artifact
+from transplant.artifact.disclosed import seal_statistics
 from transplant.artifact.manifest import Manifest, TrainingRecord
 from transplant.errors import NotFound
-from transplant.types import Disclosure, ModuleKind, Task
+from transplant.nets.architectures import seam_of
+from transplant.types import ModuleKind, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edge.datasets.open_data import RememberedData
     from edge.teach.teach import Teacher
 
 _INDEX = "teacher.json"
+_ANSWERS = "answers.json"
 
 
 @dataclass(frozen=True)
 class SealedTeacher:
-    """The manifests of one teacher net; payloads lie beside them, `<module id>.safetensors`."""
+    """The manifests of one teacher net; payloads lie beside them, `<module id>.safetensors`.
+
+    `tasks` are those that the net was taught; each is shipped as a task module or as answers.
+    """
 
     category_module: Manifest
     task_modules: dict[Task, Manifest]
+    tasks: tuple[Task, ...]
+    statistics: Manifest | None = None
+    answers: dict[Task, Manifest] = field(default_factory=dict[Task, Manifest])
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every task can be merged: its module is here, or its answers are."""
+        return set(self.tasks) <= self.task_modules.keys() | self.answers.keys()
 
     def manifests(self) -> tuple[Manifest, ...]:
-        """Return all parts in the order in which they must be shipped: f first, its task modules after."""
-        return self.category_module, *self.task_modules.values()
+        """Return all parts in the order in which they must be shipped: f first, what is about it after."""
+        statistics = () if self.statistics is None else (self.statistics,)
+        return self.category_module, *statistics, *self.task_modules.values(), *self.answers.values()
 
 
 def seal_teacher(
@@ -42,30 +61,41 @@ def seal_teacher(
     *,
     site: str,
     category: str,
-    disclosure: Disclosure,
+    policy: Policy,
 ) -> SealedTeacher:
-    """Seal f and every g_T; the same teacher sealed again gives the same artifacts.
+    """Seal f, what is told about it, and every g_T that leaves the site.
+
+    The same teacher sealed again under the same policy gives the same artifacts, and no second draw of noise.
 
     Args:
         teacher: the trained net.
-        data: the site's data; only aggregates of it are sealed, at the level of `disclosure`.
+        data: the site's data; only aggregates of it are sealed, at the policy's level.
         home: where to write.
         site: the site's name as its certificate says it.
         category: the site's category.
-        disclosure: how much to tell about the features.
+        policy: what the site tells.
 
     Raises:
         DatasetInvalid: if the data are too few for the level of disclosure.
+        InvalidSettings: if the policy's noise is out of range.
         StorageFull: if the disk is full.
     """
-    origin = {"training_key": teacher.training_key, "site": site, "disclosure": disclosure.value}
+    origin = {"training_key": teacher.training_key, "site": site, "disclosure": policy.level.value}
+    told = {name: value for name, value in policy.to_dict().items() if name != "level"}
     index = read_document(home.sealed / _INDEX)
-    if index is not None and all(index.get(name) == value for name, value in origin.items()):
+    if (
+        index is not None
+        and index.get("policy", {}) == told
+        and all(index.get(name) == value for name, value in origin.items())
+    ):
         return read_sealed(home)
     training = TrainingRecord(
         sample_count=teacher.sample_count, raw_bytes=data.raw_bytes, seed=teacher.seed, epochs=teacher.epochs
     )
-    train = data.load(Split.TRAIN)
+    seam = seam_of(teacher.architecture)
+    figures, statistics = told_about_features(
+        teacher.net.category_module, data.load(Split.TRAIN), seam, policy
+    )
     f, payload = seal(
         teacher.net.category_module,
         site=site,
@@ -73,12 +103,17 @@ def seal_teacher(
         kind=ModuleKind.CATEGORY,
         task=None,
         architecture=teacher.architecture,
-        statistics=disclose(teacher.net.category_module, train.images.split(256), disclosure),
+        statistics=figures,
         training=training,
     )
     write_artifact(home.sealed, f, payload)
+    told_id = None
+    if statistics is not None:
+        beside, payload = seal_statistics(statistics, f, training)
+        write_artifact(home.sealed, beside, payload)
+        told_id = beside.module_id
     task_modules: dict[str, str] = {}
-    for task in teacher.tasks:
+    for task in teacher.tasks if policy.ship is Ship.MODULES else ():
         g, payload = seal(
             teacher.net.task_modules[task.value],
             site=site,
@@ -93,9 +128,13 @@ def seal_teacher(
         write_artifact(home.sealed, g, payload)
         task_modules[task.value] = g.module_id
     # The index comes last: where it stands, every artifact that it names is whole.
-    write_document(
-        home.sealed / _INDEX, origin | {"category_module": f.module_id, "task_modules": task_modules}
-    )
+    parts = {
+        "category_module": f.module_id,
+        "statistics": told_id,
+        "task_modules": task_modules,
+        "tasks": [task.value for task in teacher.tasks],
+    }
+    write_document(home.sealed / _INDEX, origin | {"policy": told} | parts)
     return read_sealed(home)
 
 
@@ -109,13 +148,35 @@ def read_sealed(home: SiteHome) -> SealedTeacher:
     index = read_document(home.sealed / _INDEX)
     if index is None:
         raise NotFound(f"nothing is sealed in {home.sealed}: run transplant-edge seal first")
+    statistics = index.get("statistics")
+    task_modules = _manifests(home, index["task_modules"])
     return SealedTeacher(
         read_manifest(home.sealed / f"{index['category_module']}.json"),
-        {
-            Task(name): read_manifest(home.sealed / f"{module_id}.json")
-            for name, module_id in _in_order(index["task_modules"])
-        },
+        task_modules,
+        tuple(Task(name) for name in index.get("tasks", task_modules)),
+        None if statistics is None else read_manifest(home.sealed / f"{statistics}.json"),
+        read_answers(home, index["category_module"]) if not task_modules else {},
     )
+
+
+def read_answers(home: SiteHome, category_module: str) -> dict[Task, Manifest]:
+    """Return the answers that were sealed for the teacher with this category module.
+
+    Raises:
+        ArtifactRejected: if one was changed since.
+    """
+    index = read_document(home.sealed / _ANSWERS) or {}
+    return _manifests(home, index["answers"] if index.get("category_module") == category_module else {})
+
+
+def record_answers(home: SiteHome, category_module: str, answers: Mapping[Task, Manifest]) -> None:
+    """Write down which answers belong to a teacher; their artifacts are whole already.
+
+    Raises:
+        StorageFull: if the disk is full.
+    """
+    ids = {task.value: manifest.module_id for task, manifest in answers.items()}
+    write_document(home.sealed / _ANSWERS, {"category_module": category_module, "answers": ids})
 
 
 def payload_path(directory: Path, module_id: str) -> Path:
@@ -123,7 +184,8 @@ def payload_path(directory: Path, module_id: str) -> Path:
     return directory / f"{module_id}.safetensors"
 
 
-def _in_order(task_modules: dict[str, str]) -> Iterator[tuple[str, str]]:
-    for task in Task:
-        if task.value in task_modules:
-            yield task.value, task_modules[task.value]
+def _manifests(home: SiteHome, ids: dict[str, str]) -> dict[Task, Manifest]:
+    """Return the manifests behind task name -> module id, in the order of the tasks."""
+    return {
+        task: read_manifest(home.sealed / f"{ids[task.value]}.json") for task in Task if task.value in ids
+    }

@@ -6,15 +6,17 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from edge.disclosing import Noise, Policy, Ship
 from edge.teach.recipe import Optimiser, Precision, Recipe
 from transplant.errors import InvalidName, InvalidSettings
 from transplant.types import Disclosure, Task, checked_name
 
 _PREFIX = "TRANSPLANT_EDGE_"
 _DEFAULTS = Recipe()
+_POLICY = Policy()
 _PHOTOGRAPH_EPOCHS = 20  # photographs are fewer and harder than drawn scenes
 
 
@@ -47,6 +49,11 @@ class EdgeSettings(BaseSettings):
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     disclosure: Disclosure = Disclosure.NONE
+    ship: Ship = Ship.MODULES
+    directions: Annotated[int, Field(ge=1, le=128)] = _POLICY.directions
+    epsilon: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    delta: Annotated[float, Field(gt=0, lt=1)] = 1e-6
+    clip_norm: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     poll_interval_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
 
     @field_validator("tasks", mode="before")
@@ -65,11 +72,22 @@ class EdgeSettings(BaseSettings):
         except InvalidName as error:
             raise ValueError(str(error)) from error
 
-    @field_validator("disclosure")
+    @field_validator("epsilon")
     @classmethod
-    def _possible(cls, value: Disclosure) -> Disclosure:
-        if value not in {Disclosure.NONE, Disclosure.SCALE}:
-            raise ValueError("a site can disclose none or scale")
+    def _noise_on_moments(cls, value: float | None, info: ValidationInfo) -> float | None:
+        level = info.data.get("disclosure", Disclosure.MOMENTS)
+        if value is not None and level is not Disclosure.MOMENTS:
+            raise ValueError(f"the Gaussian mechanism protects --disclosure moments, not {level}")
+        return value
+
+    @field_validator("clip_norm")
+    @classmethod
+    def _bound_of_the_noise(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is None and info.data.get("epsilon") is not None:
+            raise ValueError(
+                "--epsilon needs it: the largest root mean square norm of a feature vector that counts, "
+                "chosen without looking at the data"
+            )
         return value
 
     @classmethod
@@ -118,6 +136,14 @@ class EdgeSettings(BaseSettings):
             sibling_epoch=-1 if self.pretrained else _DEFAULTS.sibling_epoch,
             seed=self.seed,
         )
+
+    @property
+    def policy(self) -> Policy:
+        """Return what the site tells."""
+        noise = None
+        if self.epsilon is not None and self.clip_norm is not None:
+            noise = Noise(self.epsilon, self.delta, self.clip_norm)
+        return Policy(self.disclosure, self.directions, noise, self.ship)
 
     def required_category(self) -> str:
         """Return the category.

@@ -29,11 +29,13 @@ def checked_name(what: str, value: str) -> str:
 
 
 class ModuleKind(StrEnum):
-    """Which part of a net an artifact holds."""
+    """Which part of a net an artifact holds, or what is told about one."""
 
     CATEGORY = "category"
     TASK = "task"
     ADAPTER = "adapter"
+    STATISTICS = "statistics"  # of a category module's features, beside its weights
+    ANSWERS = "answers"  # of a task module to synthetic images, instead of its weights
 
 
 class Task(StrEnum):

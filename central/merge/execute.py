@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from central.merge.learn import learn_route
 from central.merge.tasks import task_from_document
 from central.merge.workshop import Outcome, Workbench
 from transplant.artifact.codec import load_module, seal
+from transplant.artifact.disclosed import load_answers, load_statistics
 from transplant.artifact.manifest import parse_manifest
 from transplant.backends.local_blob_store import LocalBlobStore
 from transplant.errors import CheckpointInvalid, TransplantError, UnexpectedFailure
@@ -38,7 +39,8 @@ CENTER_SITE = "central"
 class WorkOrder:
     """Everything a worker needs to know, as plain text: it travels to Ray as JSON.
 
-    `manifests` are the canonical manifests of teacher f, teacher g_T, host f and host g_S.
+    `manifests` are the canonical manifests of teacher f, teacher g_T ("" where it stays at its site), host
+    f and host g_S; `statistics` and `answers` those of what else the site gave, "" where it did not.
     """
 
     merge_key: str
@@ -46,18 +48,18 @@ class WorkOrder:
     manifests: tuple[str, str, str, str]
     store: str
     bench: str
+    statistics: str = ""
+    answers: str = ""
 
     def to_json(self) -> str:
         """Return one line."""
-        return json.dumps(
-            [self.merge_key, self.task, list(self.manifests), self.store, self.bench], ensure_ascii=True
-        )
+        return json.dumps(asdict(self), ensure_ascii=True)
 
 
 def order_from_json(line: str) -> WorkOrder:
     """Read `WorkOrder.to_json`."""
-    merge_key, task, manifests, store, bench = json.loads(line)
-    return WorkOrder(merge_key, task, tuple(manifests), store, bench)
+    fields = json.loads(line)
+    return WorkOrder(**fields | {"manifests": tuple(fields["manifests"])})
 
 
 def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> None:
@@ -89,9 +91,9 @@ def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> N
 
 def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> tuple[Outcome, bytes]:
     task = task_from_document(order.task.encode())
-    manifests = [parse_manifest(document.encode()) for document in order.manifests]
+    given = _Given.of(order)
     config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
-    problem = _problem(task, manifests, LocalBlobStore(Path(order.store)))
+    problem = _problem(task, given, LocalBlobStore(Path(order.store)))
 
     def learn(resume: bytes | None) -> LearnedAdapter:
         return learn_route(
@@ -118,24 +120,61 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
         task=task.task,
         architecture=learned.architecture,
         metrics=figures,
-        parents=tuple(dict.fromkeys(entry.module_id for entry in manifests)),
+        parents=given.module_ids(),
     )
     return Outcome(manifest=manifest.canonical_bytes(), figures=figures), payload
 
 
-def _problem(task: MergeTask, manifests: list[Manifest], store: LocalBlobStore) -> AdapterProblem:
-    teacher_f, teacher_g, host_f, host_g = manifests
-    nets = [load_module(manifest, store.path_of(manifest.payload_sha256)) for manifest in manifests]
+@dataclass(frozen=True)
+class _Given:
+    """The parsed manifests of an order."""
+
+    teacher_f: Manifest
+    teacher_g: Manifest | None
+    host_f: Manifest
+    host_g: Manifest
+    statistics: Manifest | None
+    answers: Manifest | None
+
+    @classmethod
+    def of(cls, order: WorkOrder) -> _Given:
+        teacher_f, teacher_g, host_f, host_g = order.manifests
+        return cls(
+            parse_manifest(teacher_f.encode()),
+            _parsed(teacher_g),
+            parse_manifest(host_f.encode()),
+            parse_manifest(host_g.encode()),
+            _parsed(order.statistics),
+            _parsed(order.answers),
+        )
+
+    def module_ids(self) -> tuple[str, ...]:
+        """Return the lineage of what is learned, each id once."""
+        every = (self.teacher_f, self.teacher_g, self.host_f, self.host_g, self.statistics, self.answers)
+        return tuple(dict.fromkeys(entry.module_id for entry in every if entry is not None))
+
+
+def _parsed(document: str) -> Manifest | None:
+    return parse_manifest(document.encode()) if document else None
+
+
+def _problem(task: MergeTask, given: _Given, store: LocalBlobStore) -> AdapterProblem:
+    def path(manifest: Manifest) -> Path:
+        return store.path_of(manifest.payload_sha256)
+
+    f, g, statistics, answers = given.teacher_f, given.teacher_g, given.statistics, given.answers
     return AdapterProblem(
-        category_module=nets[0],
-        teacher_task_module=nets[1],
-        host_category_module=nets[2],
-        host_task_module=nets[3],
-        architecture=teacher_g.architecture.to_type(),
-        host_architecture=host_g.architecture.to_type(),
+        category_module=load_module(f, path(f)),
+        teacher_task_module=None if g is None else load_module(g, path(g)),
+        host_category_module=load_module(given.host_f, path(given.host_f)),
+        host_task_module=load_module(given.host_g, path(given.host_g)),
+        architecture=f.architecture.to_type(),
+        host_architecture=given.host_g.architecture.to_type(),
         task=task.task,
-        mean_norm=_mean_norm(teacher_f),
-        host_mean_norm=_mean_norm(host_f),
+        mean_norm=_mean_norm(f),
+        host_mean_norm=_mean_norm(given.host_f),
+        statistics=None if statistics is None else load_statistics(statistics, path(statistics)),
+        answers=None if answers is None else load_answers(answers, path(answers)),
     )
 
 

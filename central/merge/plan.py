@@ -20,13 +20,45 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompleteTeacher:
-    """A teacher net whose site said that every module of it is here."""
+    """A teacher net whose site said that everything of it that will come is here.
+
+    A site that keeps a task module at home has answered a probe instead: that task stands in `answers`.
+    """
 
     teacher_id: str
     site: str
     category: str
     category_module: str
     task_modules: tuple[tuple[Task, str], ...]
+    answers: tuple[tuple[Task, str], ...] = ()
+    statistics: str | None = None
+
+    def tasks(self) -> tuple[TeacherTask, ...]:
+        """Return what it can teach; where a task has both, the module serves."""
+        modules, answers = dict(self.task_modules), dict(self.answers)
+        return tuple(
+            TeacherTask(task, modules.get(task), None if task in modules else answers[task])
+            for task in sorted(modules.keys() | answers.keys())
+        )
+
+
+@dataclass(frozen=True)
+class TeacherTask:
+    """One task of a teacher: the id of its task module, or of the answers that stand for it."""
+
+    task: Task
+    task_module: str | None
+    answers: str | None
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A task of a complete teacher that no merge can be planned for yet, and why."""
+
+    site: str
+    category: str
+    task: Task
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -100,8 +132,30 @@ def plan(situation: Situation, policy: PlanPolicy) -> tuple[PlannedTask, ...]:
 
 
 def founder_of(teachers: Iterable[CompleteTeacher], policy: PlanPolicy) -> CompleteTeacher | None:
-    """Return the teacher that founds the net, or None while it is still awaited."""
-    return next((t for t in teachers if policy.founder in (None, t.category)), None)
+    """Return the teacher that founds the net, or None while it is still awaited.
+
+    A founder's own task modules become the resident ones, so only a teacher that ships them all can found.
+    """
+    whole = (t for t in teachers if all(each.task_module for each in t.tasks()))
+    return next((t for t in whole if policy.founder in (None, t.category)), None)
+
+
+def waiting(situation: Situation) -> tuple[Waiting, ...]:
+    """Return what cannot be merged yet because its site ships answers instead of task modules."""
+    known = {(merge.teacher_id, merge.task) for merge in situation.merges}
+    resident = {route.task for route in situation.routes if route.adapter is None}
+    found: list[Waiting] = []
+    for teacher in situation.teachers:
+        for each in teacher.tasks():
+            if each.task_module or each.task in resident or (teacher.teacher_id, each.task) in known:
+                continue
+            lacking = f"no {each.task.value} module" if situation.routes else "no founder"
+            reason = (
+                f"the net has {lacking} yet, and site {teacher.site} ships outputs only: another site must "
+                "bring one, or this site set ship to modules"
+            )
+            found.append(Waiting(teacher.site, teacher.category, each.task, reason))
+    return tuple(found)
 
 
 def _founding(situation: Situation, policy: PlanPolicy) -> Iterator[PlannedTask]:
@@ -111,30 +165,31 @@ def _founding(situation: Situation, policy: PlanPolicy) -> Iterator[PlannedTask]
     founder = founder_of((t for t in situation.teachers if t.teacher_id not in known), policy)
     if founder is None:
         return
-    for task, task_module in founder.task_modules:
-        yield PlannedTask(founder.teacher_id, _merge_task(founder, task, task_module, None, ""))
+    for each in founder.tasks():
+        yield PlannedTask(founder.teacher_id, _merge_task(founder, each, None, ""))
 
 
 def _growth(draft: _Draft) -> Iterator[PlannedTask]:
     known = {(merge.teacher_id, merge.task) for merge in draft.situation.merges}
     for teacher in draft.situation.teachers:
-        for task, task_module in teacher.task_modules:
-            if (teacher.teacher_id, task) in known or (teacher.category, task) in draft.busy:
+        for each in teacher.tasks():
+            if (teacher.teacher_id, each.task) in known or (teacher.category, each.task) in draft.busy:
                 continue
-            planned = _pair(draft, teacher, task, task_module)
+            planned = _pair(draft, teacher, each)
             if planned is not None:
                 if not planned.refusal:
-                    draft.busy.add((teacher.category, task))
+                    draft.busy.add((teacher.category, each.task))
                 yield planned
 
 
-def _pair(draft: _Draft, teacher: CompleteTeacher, task: Task, task_module: str) -> PlannedTask | None:
+def _pair(draft: _Draft, teacher: CompleteTeacher, each: TeacherTask) -> PlannedTask | None:
+    task = each.task
     residents = [route for route in draft.situation.routes if route.task == task and route.adapter is None]
     if not residents:
-        if task in draft.brought_along:
-            return None  # another teacher is bringing this task along: wait for it to become resident
+        if task in draft.brought_along or each.task_module is None:
+            return None  # another teacher is bringing this task along, or must: wait for it to be resident
         draft.brought_along.add(task)
-        return PlannedTask(teacher.teacher_id, _merge_task(teacher, task, task_module, None, ""))
+        return PlannedTask(teacher.teacher_id, _merge_task(teacher, each, None, ""))
     seam = draft.situation.seams[teacher.category_module]
     hosts = sorted(residents, key=lambda route: _distance(seam, draft.situation.seams[route.category_module]))
     best = hosts[0]
@@ -146,7 +201,7 @@ def _pair(draft: _Draft, teacher: CompleteTeacher, task: Task, task_module: str)
             f"the teacher's seam is {seam}, and no resident {task.value} module takes a feature map of "
             f"{seam.height}x{seam.width} (the nearest takes {host_seam})"
         )
-    merge_task = _merge_task(teacher, task, task_module, host, draft.policy.learner)
+    merge_task = _merge_task(teacher, each, host, draft.policy.learner)
     return PlannedTask(teacher.teacher_id, merge_task, refusal)
 
 
@@ -158,15 +213,15 @@ def _distance(seam: Seam, other: Seam) -> tuple[int, int]:
     )
 
 
-def _merge_task(
-    teacher: CompleteTeacher, task: Task, task_module: str, host: Host | None, learner: str
-) -> MergeTask:
+def _merge_task(teacher: CompleteTeacher, each: TeacherTask, host: Host | None, learner: str) -> MergeTask:
     return MergeTask(
         category=teacher.category,
-        task=task,
+        task=each.task,
         site=teacher.site,
         teacher_category_module=teacher.category_module,
-        teacher_task_module=task_module,
+        teacher_task_module=each.task_module,
         host=host,
         learner=learner if host is not None else "",
+        statistics=teacher.statistics if host is not None else None,
+        answers=each.answers,
     )

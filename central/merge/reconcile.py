@@ -64,7 +64,11 @@ class Reconciler:
         self._planned_at_ring = -1
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set. A round that fails is logged, and the next one tries again."""
+        """Work until `stop` is set. A round that fails is logged, and the next one tries again.
+
+        The engine is started at once: it takes seconds, and an operator sees at the start if it cannot.
+        """
+        self._start_engine()
         while not stop.is_set():
             heard = self._center.bell.rings
             try:
@@ -74,6 +78,14 @@ class Reconciler:
                 stop.wait(_RETRY_S)
                 continue
             self._center.bell.wait(heard, _BUSY_S if busy else _IDLE_S)
+
+    def _start_engine(self) -> None:
+        try:
+            self._engine.ensure_ready()
+        except MergeEngineUnavailable as error:
+            log.info("the merge engine is not ready yet: %s", error)
+        except Exception:
+            log.exception("the merge engine did not start; the first merge tries again")
 
     def tick(self) -> bool:
         """Do one round; return whether any merge is open."""
@@ -152,9 +164,13 @@ class Reconciler:
             task.teacher_task_module,
             task.host.category_module,
             task.host.task_module,
+            task.statistics,
+            task.answers,
         )
         with self._center.registry.read() as books:
-            f, g, host_f, host_g = (books.modules.get(each).manifest.decode() for each in module_ids)
+            f, g, host_f, host_g, statistics, answers = (
+                books.modules.get(each).manifest.decode() if each else "" for each in module_ids
+            )
         bench = self._center.workshop.bench(key)
         bench.prepare()
         order = WorkOrder(
@@ -163,6 +179,8 @@ class Reconciler:
             manifests=(f, g, host_f, host_g),
             store=str(self._store_root),
             bench=str(bench.folder),
+            statistics=statistics,
+            answers=answers,
         )
         self._engine.submit(order)
 

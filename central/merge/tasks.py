@@ -31,19 +31,23 @@ class MergeTask:
         task: which of its tasks.
         site: owner of the teacher; it validates the candidate on its own data.
         teacher_category_module: id of the teacher's f.
-        teacher_task_module: id of the teacher's g_T.
+        teacher_task_module: id of the teacher's g_T; None where it stayed at its site.
         host: where the adapter leads to; None where g_T itself joins the net and h is the identity
             (a founder, or a task that the net does not know yet).
         learner: canonical JSON of the learner's settings; "" where nothing is learned.
+        statistics: id of what the site disclosed about x beyond its scale, if it did.
+        answers: id of g_T's answers to a probe, in place of g_T.
     """
 
     category: str
     task: Task
     site: str
     teacher_category_module: str
-    teacher_task_module: str
+    teacher_task_module: str | None
     host: Host | None
     learner: str = ""
+    statistics: str | None = None
+    answers: str | None = None
 
     @property
     def identity(self) -> bool:
@@ -66,18 +70,21 @@ class MergeTask:
         return cast("dict[str, object]", json.loads(self.learner)) if self.learner else {}
 
     def to_document(self) -> bytes:
-        """Return the canonical JSON of this task (what its key is the digest of)."""
+        """Return the canonical JSON of this task (what its key is the digest of).
+
+        What a site did not give is not named, so that tasks of earlier releases keep their keys.
+        """
         host = self.host
-        return canonical_json(
-            {
-                "category": self.category,
-                "task": self.task.value,
-                "site": self.site,
-                "teacher": [self.teacher_category_module, self.teacher_task_module],
-                "host": None if host is None else [host.category, host.category_module, host.task_module],
-                "learner": self.settings,
-            }
-        )
+        document: dict[str, object] = {
+            "category": self.category,
+            "task": self.task.value,
+            "site": self.site,
+            "teacher": [self.teacher_category_module, self.teacher_task_module],
+            "host": None if host is None else [host.category, host.category_module, host.task_module],
+            "learner": self.settings,
+        }
+        given = {"statistics": self.statistics, "answers": self.answers}
+        return canonical_json(document | {name: value for name, value in given.items() if value is not None})
 
 
 def learner_document(settings: Mapping[str, object]) -> str:
@@ -97,4 +104,6 @@ def task_from_document(document: bytes) -> MergeTask:
         teacher_task_module=fields["teacher"][1],
         host=None if host is None else Host(*host),
         learner=learner_document(fields["learner"]) if fields["learner"] else "",
+        statistics=fields.get("statistics"),
+        answers=fields.get("answers"),
     )

@@ -15,6 +15,7 @@ from central.registry.database import open_engine, registry_errors, writing
 from central.registry.events_book import EventsBook
 from central.registry.merges_book import MergesBook
 from central.registry.modules_book import ModulesBook
+from central.registry.probes_book import ProbesBook
 from central.registry.schema import upgrade_schema
 from central.registry.sites_book import SitesBook
 from central.registry.teachers_book import TeachersBook
@@ -53,6 +54,11 @@ class Books:
     def teachers(self) -> TeachersBook:
         """Complete teachers."""
         return TeachersBook(self.session)
+
+    @cached_property
+    def probes(self) -> ProbesBook:
+        """What sites are asked that keep their task modules at home."""
+        return ProbesBook(self.session)
 
     @cached_property
     def merges(self) -> MergesBook:

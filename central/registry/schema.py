@@ -25,8 +25,7 @@ def upgrade_schema(engine: Engine) -> None:
     Raises:
         RegistryDamaged: if the database was written by a newer release.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config = _config()
     head = ScriptDirectory.from_config(config).get_current_head()
     with engine.begin() as connection:
         if MigrationContext.configure(connection).get_current_revision() == head:
@@ -38,3 +37,28 @@ def upgrade_schema(engine: Engine) -> None:
             raise RegistryDamaged(
                 f"the registry was written by another release of this program: {error}"
             ) from error
+
+
+def downgrade_schema(engine: Engine, revision: str) -> None:
+    """Go back to the schema of an earlier release, in one transaction; what only later ones know is lost.
+
+    Args:
+        engine: the database, which no center serves meanwhile.
+        revision: the last migration to keep, "0001" for the first release's.
+
+    Raises:
+        RegistryDamaged: if there is no such migration before the database's.
+    """
+    config = _config()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.downgrade(config, revision)
+        except CommandError as error:
+            raise RegistryDamaged(f"the registry cannot go back to schema {revision}: {error}") from error
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config

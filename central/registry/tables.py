@@ -137,6 +137,33 @@ class TeacherTaskRow(Row):
     task_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
 
 
+class TeacherAnswersRow(Row):
+    """Answers that stand for a task module which its site keeps at home."""
+
+    __tablename__ = "teacher_answers"
+    teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.teacher_id"), primary_key=True)
+    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    answers: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
+
+
+class TeacherStatisticsRow(Row):
+    """What a complete teacher's site disclosed about its features beyond their scale."""
+
+    __tablename__ = "teacher_statistics"
+    teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.teacher_id"), primary_key=True)
+    statistics: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
+
+
+class ProbeRequestRow(Row):
+    """What the center asks about a category module; it stays as it is when the settings change."""
+
+    __tablename__ = "probe_requests"
+    category_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"), primary_key=True)
+    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class MergeRow(Row):
     """A merge task and where it stands; `task_document` is what `merge_key` is the digest of."""
 

@@ -1,4 +1,4 @@
-"""Complete teachers: one category module and the task modules trained on it."""
+"""Complete teachers: one category module, and for each task a module trained on it or answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select
 
 from central.merge.plan import CompleteTeacher
-from central.registry.tables import TeacherRow, TeacherTaskRow
+from central.registry.tables import TeacherAnswersRow, TeacherRow, TeacherStatisticsRow, TeacherTaskRow
 from transplant.errors import RegistryConflict
 from transplant.types import Task
 
@@ -24,10 +24,10 @@ class TeachersBook:
         self._session = session
 
     def add(self, teacher: CompleteTeacher, at: datetime) -> None:
-        """Record a teacher, or more task modules of a known one.
+        """Record a teacher, or more of a known one: further tasks, statistics, a module where answers were.
 
         Raises:
-            RegistryConflict: if it has another module for one of these tasks already.
+            RegistryConflict: if it has another module or other answers for one of these tasks already.
         """
         if self._session.get(TeacherRow, teacher.teacher_id) is None:
             last = self._session.scalar(select(func.max(TeacherRow.position))) or 0
@@ -43,15 +43,13 @@ class TeachersBook:
             )
             self._session.flush()
         for task, task_module in teacher.task_modules:
-            known = self._session.get(TeacherTaskRow, (teacher.teacher_id, task.value))
-            if known is None:
-                row = TeacherTaskRow(teacher_id=teacher.teacher_id, task=task.value, task_module=task_module)
-                self._session.add(row)
-            elif known.task_module != task_module:
-                raise RegistryConflict(
-                    f"this teacher has another {task.value} module already ({known.task_module[:12]}); "
-                    "a newly trained teacher needs its own category module"
-                )
+            self._add_task_module(teacher.teacher_id, task, task_module)
+        for task, answers in teacher.answers:
+            self._add_answers(teacher.teacher_id, task, answers)
+        if teacher.statistics is not None:
+            self._session.merge(
+                TeacherStatisticsRow(teacher_id=teacher.teacher_id, statistics=teacher.statistics)
+            )
         self._session.flush()
 
     def all(self) -> tuple[CompleteTeacher, ...]:
@@ -59,6 +57,10 @@ class TeachersBook:
         tasks: dict[str, list[tuple[Task, str]]] = {}
         for row in self._session.scalars(select(TeacherTaskRow).order_by(TeacherTaskRow.task)):
             tasks.setdefault(row.teacher_id, []).append((Task(row.task), row.task_module))
+        answers: dict[str, list[tuple[Task, str]]] = {}
+        for row in self._session.scalars(select(TeacherAnswersRow).order_by(TeacherAnswersRow.task)):
+            answers.setdefault(row.teacher_id, []).append((Task(row.task), row.answers))
+        told = {row.teacher_id: row.statistics for row in self._session.scalars(select(TeacherStatisticsRow))}
         return tuple(
             CompleteTeacher(
                 teacher_id=row.teacher_id,
@@ -66,6 +68,29 @@ class TeachersBook:
                 category=row.category,
                 category_module=row.category_module,
                 task_modules=tuple(tasks.get(row.teacher_id, ())),
+                answers=tuple(answers.get(row.teacher_id, ())),
+                statistics=told.get(row.teacher_id),
             )
             for row in self._session.scalars(select(TeacherRow).order_by(TeacherRow.position))
         )
+
+    def _add_task_module(self, teacher_id: str, task: Task, task_module: str) -> None:
+        known = self._session.get(TeacherTaskRow, (teacher_id, task.value))
+        if known is None:
+            row = TeacherTaskRow(teacher_id=teacher_id, task=task.value, task_module=task_module)
+            self._session.add(row)
+        elif known.task_module != task_module:
+            raise RegistryConflict(
+                f"this teacher has another {task.value} module already ({known.task_module[:12]}); "
+                "a newly trained teacher needs its own category module"
+            )
+
+    def _add_answers(self, teacher_id: str, task: Task, answers: str) -> None:
+        known = self._session.get(TeacherAnswersRow, (teacher_id, task.value))
+        if known is None:
+            self._session.add(TeacherAnswersRow(teacher_id=teacher_id, task=task.value, answers=answers))
+        elif known.answers != answers:
+            raise RegistryConflict(
+                f"this teacher has given other {task.value} answers already ({known.answers[:12]}); "
+                "a newly trained teacher needs its own category module"
+            )

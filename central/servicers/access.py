@@ -9,12 +9,14 @@ import grpc
 from central.identity.peer import Peer, peer_of
 from central.servicers.rights import RIGHTS
 from transplant.errors import NotAllowed, NotAuthenticated
+from transplant.rpc.handlers import with_behavior
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from central.registry.registry import Registry
     from transplant.ports.clock import Clock
+    from transplant.rpc.handlers import Behavior
     from transplant.types import Identity, Role
 
 
@@ -52,26 +54,20 @@ class AccessInterceptor(grpc.ServerInterceptor):
     ) -> Any:
         """Put the check in front of the method's behaviour."""
         handler = continuation(handler_call_details)
-        if handler is None:
-            return None
         method = str(handler_call_details.method)
-        requests = "stream" if handler.request_streaming else "unary"
-        responses = "stream" if handler.response_streaming else "unary"
-        behavior = getattr(handler, f"{requests}_{responses}")
 
-        def unary(request: Any, context: grpc.ServicerContext) -> Any:
-            self.check(method, _peer(context))
-            return behavior(request, context)
+        def checked(behavior: Behavior) -> Behavior:
+            def unary(request: Any, context: grpc.ServicerContext) -> Any:
+                self.check(method, _peer(context))
+                return behavior(request, context)
 
-        def streaming(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
-            self.check(method, _peer(context))
-            yield from behavior(request, context)
+            def streaming(request: Any, context: grpc.ServicerContext) -> Iterator[Any]:
+                self.check(method, _peer(context))
+                yield from behavior(request, context)
 
-        return getattr(grpc, f"{requests}_{responses}_rpc_method_handler")(
-            streaming if handler.response_streaming else unary,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+            return streaming if handler.response_streaming else unary
+
+        return with_behavior(handler, checked)
 
     def check(self, method: str, peer: Peer) -> None:
         """Check one call.

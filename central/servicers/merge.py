@@ -33,7 +33,12 @@ class MergeServicer(merge_pb2_grpc.MergeServicer):
         """Record a complete teacher."""
         convert.refuse_unknown_fields(request)
         teacher_id, merges = request_merge(
-            self._center, caller_of(context), request.category_module, tuple(request.task_modules)
+            self._center,
+            caller_of(context),
+            request.category_module,
+            tuple(request.task_modules),
+            answers=tuple(request.answers),
+            statistics=request.statistics or None,
         )
         summaries = [convert.merge_summary_to_proto(summary) for summary in merges]
         return merge_pb2.RequestMergeResponse(teacher_id=teacher_id, merges=summaries)

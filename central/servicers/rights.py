@@ -31,6 +31,7 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "/transplant.v1.Merge/CancelMerge": _OWNERS,
     "/transplant.v1.Validation/FetchCandidates": _SITE,
     "/transplant.v1.Validation/ReportVerdict": _SITE,
+    "/transplant.v1.Probe/ListProbeRequests": _SITE,
     "/grpc.health.v1.Health/Check": _ALL,
     "/grpc.health.v1.Health/List": _ALL,
     "/grpc.health.v1.Health/Watch": _ALL,

@@ -1,4 +1,4 @@
-"""The gRPC server: mTLS, interceptors, the four services, health, and reflection where it is wanted."""
+"""The gRPC server: mTLS, interceptors, the five services, health, and reflection where it is wanted."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from central.servicers.access import AccessInterceptor
 from central.servicers.catalog import CatalogServicer
 from central.servicers.intake import IntakeServicer
 from central.servicers.merge import MergeServicer
+from central.servicers.probe import ProbeServicer
 from central.servicers.validation import ValidationServicer
 from central.servicers.watchers import Watchers
 from transplant.errors import InvalidSettings
@@ -25,6 +26,8 @@ from transplant.v1 import (
     intake_pb2_grpc,
     merge_pb2,
     merge_pb2_grpc,
+    probe_pb2,
+    probe_pb2_grpc,
     validation_pb2,
     validation_pb2_grpc,
 )
@@ -36,6 +39,7 @@ SERVICES = (
     catalog_pb2.DESCRIPTOR.services_by_name["Catalog"].full_name,
     intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name,
     merge_pb2.DESCRIPTOR.services_by_name["Merge"].full_name,
+    probe_pb2.DESCRIPTOR.services_by_name["Probe"].full_name,
     validation_pb2.DESCRIPTOR.services_by_name["Validation"].full_name,
 )
 _GRACE_S = 3.0
@@ -70,6 +74,7 @@ class CentralServer:
         catalog_pb2_grpc.add_CatalogServicer_to_server(CatalogServicer(center, self._watchers), self._server)
         merge_pb2_grpc.add_MergeServicer_to_server(MergeServicer(center, self._watchers), self._server)
         validation_pb2_grpc.add_ValidationServicer_to_server(ValidationServicer(center), self._server)
+        probe_pb2_grpc.add_ProbeServicer_to_server(ProbeServicer(center), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
             reflection.enable_server_reflection(

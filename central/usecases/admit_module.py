@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from central.usecases.admit_disclosed import admit_disclosed
 from transplant.artifact.codec import load_module
 from transplant.artifact.manifest import parse_manifest
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import ManifestInvalid, NotFound, PayloadMalformed, SeamMismatch, TensorNotFinite
 from transplant.nets.architectures import image_px
+from transplant.nets.disclosure_layouts import DISCLOSED_KINDS
 from transplant.types import ModuleKind, Task
 
 if TYPE_CHECKING:
@@ -24,12 +26,15 @@ _CANARY_SEED = 7
 
 
 def admit_module(center: Center, manifest: Manifest, payload: Path) -> None:
-    """Check an uploaded module: lineage, bytes, numbers, and a forward pass.
+    """Check an uploaded artifact: lineage, bytes, numbers, and a forward pass where it is a net.
 
     Raises:
         ArtifactRejected: the subclass says which check failed.
-        NotFound: if a task module's category module is not registered.
+        NotFound: if its category module is not registered.
     """
+    if manifest.kind in DISCLOSED_KINDS:
+        admit_disclosed(center, manifest, payload)
+        return
     parent = _parent(center, manifest)
     net = load_module(manifest, payload)
     category_module = net

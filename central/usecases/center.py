@@ -29,6 +29,16 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class ProbePolicy:
+    """What sites are asked that keep their task modules at home; see `ProbeRequest`."""
+
+    pool: int = 6144
+    count: int = 3000
+    grid: int = 16
+    drawings_percent: int = 50
+
+
+@dataclass(frozen=True)
 class Policy:
     """The operator's decisions."""
 
@@ -36,6 +46,7 @@ class Policy:
     gates: GatePolicy = field(default_factory=GatePolicy)
     limits: Limits = field(default_factory=Limits)
     quota: Quota = field(default_factory=Quota)
+    probe: ProbePolicy = field(default_factory=ProbePolicy)
 
 
 @dataclass(frozen=True)

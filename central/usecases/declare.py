@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from central.registry.values import DeclaredUpload
+from central.usecases.admit_disclosed import check_disclosed
 from transplant.artifact.manifest import check_layout, parse_manifest
 from transplant.errors import NotAllowed, NotFound, QuotaExceeded, StorageFull
 from transplant.rpc.messages import Declared, UploadState
@@ -24,6 +25,7 @@ def declare(center: Center, caller: Identity, manifest: Manifest) -> Declared:
     Raises:
         TooLarge, ManifestInvalid, UnknownArchitecture: if the manifest breaks a rule.
         NotAllowed: if the seal is another site's, the category is not the caller's, or it is an adapter.
+        NotFound: if it is statistics or answers of a category module that is not registered.
         QuotaExceeded: if the site has used up its quota.
         StorageFull: if the disk has no room for it.
     """
@@ -35,6 +37,7 @@ def declare(center: Center, caller: Identity, manifest: Manifest) -> Declared:
             return Declared("", module_id, (), registered=True)
         upload = books.uploads.get(module_id)
         if upload is None:
+            check_disclosed(books, manifest)
             _check_room(center, books, caller, manifest)
             upload = DeclaredUpload(
                 upload_id=module_id,

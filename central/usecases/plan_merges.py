@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def plan_merges(center: Center, books: Books) -> int:
     """Add every merge that has become possible; return how many. Calling it again adds nothing."""
     added = 0
-    for planned in plan(_situation(books), center.policy.plan):
+    for planned in plan(situation_of(books), center.policy.plan):
         now = center.clock.now()
         books.merges.add(planned, now)
         books.events.add(
@@ -36,7 +36,8 @@ def plan_merges(center: Center, books: Books) -> int:
     return added
 
 
-def _situation(books: Books) -> Situation:
+def situation_of(books: Books) -> Situation:
+    """Return all that the planner looks at."""
     version = books.versions.newest()
     routes = () if version is None else version.routes
     teachers = books.teachers.all()

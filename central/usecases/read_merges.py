@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from transplant.errors import NotFound
+from transplant.errors import NotFound, RegistryDamaged
 from transplant.types import Identity, MergeState, MergeSummary, Role, Route
 
 if TYPE_CHECKING:
@@ -76,14 +76,21 @@ def may_see(caller: Identity, merge: StoredMerge) -> bool:
 
 
 def route_of(merge: StoredMerge) -> Route:
-    """Return the route that a merge adds to the net (once its adapter is learned)."""
+    """Return the route that a merge adds to the net (once its adapter is learned).
+
+    Raises:
+        RegistryDamaged: if its task names no task module to lead to; the planner plans no such task.
+    """
     task = merge.task
+    task_module = task.teacher_task_module if task.host is None else task.host.task_module
+    if task_module is None:
+        raise RegistryDamaged(f"merge {task.key[:12]} has no task module to route to")
     return Route(
         category=task.category,
         task=task.task,
         category_module=task.teacher_category_module,
         adapter=merge.status.adapter,
-        task_module=task.teacher_task_module if task.host is None else task.host.task_module,
+        task_module=task_module,
         merge_key=task.key,
     )
 

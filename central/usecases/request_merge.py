@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from central.merge.events import RequestedAgain
 from central.merge.plan import CompleteTeacher
+from central.usecases.ask_probes import refuse_founding_by_answers
 from central.usecases.move_merge import move_merge
 from central.usecases.plan_merges import plan_merges
 from central.usecases.read_merges import summary_of
@@ -14,7 +15,7 @@ from transplant.errors import MergeNotPossible, NotAllowed, NotFound
 from transplant.types import ModuleKind, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from central.registry.registry import Books
     from central.registry.values import RegisteredModule
@@ -25,21 +26,37 @@ _MOST_TASKS = 16
 
 
 def request_merge(
-    center: Center, caller: Identity, category_module: str, task_modules: Sequence[str]
+    center: Center,
+    caller: Identity,
+    category_module: str,
+    task_modules: Sequence[str],
+    *,
+    answers: Sequence[str] = (),
+    statistics: str | None = None,
 ) -> tuple[str, tuple[MergeSummary, ...]]:
     """Record a complete teacher, plan its merges, and return its id and them.
 
     Asking again is harmless: it returns the same merges. One that had failed is tried once more.
 
+    Args:
+        center: ports and policy.
+        caller: who asks.
+        category_module: id of f.
+        task_modules: ids of the task modules that were shipped.
+        answers: ids of answers, for the tasks whose module stays at the site.
+        statistics: id of what the site disclosed about f's features, if it did.
+
     Raises:
         NotFound: if a module is not registered, or is not the caller's.
-        MergeNotPossible: if the modules are not one category module and the task modules trained on it,
-            or the net has another teacher's route for the category already.
-        RegistryConflict: if the teacher has another module for one of the tasks.
+        MergeNotPossible: if the modules are not one category module and what belongs to it, the net has
+            another teacher's route for the category already, or a founder does not ship its modules.
+        RegistryConflict: if the teacher has another module or other answers for one of the tasks.
     """
     with center.registry.write() as books:
-        teacher = _teacher(books, caller, category_module, task_modules)
+        teacher = _teacher(books, caller, category_module, (*task_modules, *answers), statistics)
         _check_newcomer(books, teacher)
+        if teacher.answers:
+            refuse_founding_by_answers(center, books, teacher.category, teacher.site)
         books.teachers.add(teacher, center.clock.now())
         for merge in books.merges.list(teacher_id=teacher.teacher_id):
             move_merge(center, books, merge.task.key, RequestedAgain())
@@ -50,27 +67,48 @@ def request_merge(
 
 
 def _teacher(
-    books: Books, caller: Identity, category_module: str, task_modules: Sequence[str]
+    books: Books,
+    caller: Identity,
+    category_module: str,
+    module_ids: Sequence[str],
+    statistics: str | None,
 ) -> CompleteTeacher:
-    if not 0 < len(task_modules) <= _MOST_TASKS:
-        raise MergeNotPossible(f"a teacher net has 1 to {_MOST_TASKS} task modules, not {len(task_modules)}")
+    if not 0 < len(module_ids) <= _MOST_TASKS:
+        raise MergeNotPossible(
+            f"a teacher net has 1 to {_MOST_TASKS} task modules or answers, not {len(module_ids)}"
+        )
     lower = _own(books, caller, category_module)
     if lower.kind is not ModuleKind.CATEGORY:
         raise MergeNotPossible(f"{category_module[:12]} is not a category module")
-    uppers: dict[Task, str] = {}
-    for module_id in task_modules:
+    uppers: dict[Task, RegisteredModule] = {}
+    for module_id in module_ids:
         upper = _own(books, caller, module_id)
         if upper.task is None or category_module not in parse_manifest(upper.manifest).parents:
             raise MergeNotPossible(f"{module_id[:12]} is not a task module trained on {category_module[:12]}")
-        if uppers.setdefault(upper.task, module_id) != module_id:
+        if uppers.setdefault(upper.task, upper).module_id != module_id:
             raise MergeNotPossible(f"two {upper.task.value} modules in one teacher net")
+    if statistics is not None:
+        _check_statistics(_own(books, caller, statistics), category_module)
     return CompleteTeacher(
         teacher_id=category_module,
         site=lower.site,
         category=lower.category,
         category_module=category_module,
-        task_modules=tuple(sorted(uppers.items())),
+        task_modules=_of_kind(uppers, ModuleKind.TASK),
+        answers=_of_kind(uppers, ModuleKind.ANSWERS),
+        statistics=statistics,
     )
+
+
+def _of_kind(uppers: Mapping[Task, RegisteredModule], kind: ModuleKind) -> tuple[tuple[Task, str], ...]:
+    return tuple(sorted((task, upper.module_id) for task, upper in uppers.items() if upper.kind is kind))
+
+
+def _check_statistics(told: RegisteredModule, category_module: str) -> None:
+    if told.kind is not ModuleKind.STATISTICS or category_module not in parse_manifest(told.manifest).parents:
+        raise MergeNotPossible(
+            f"{told.module_id[:12]} are no statistics of the features of {category_module[:12]}"
+        )
 
 
 def _own(books: Books, caller: Identity, module_id: str) -> RegisteredModule:

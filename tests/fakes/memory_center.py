@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from transplant.artifact.codec import read_manifest, seal, verify_payload, write_artifact
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.net_document import net_digest
+from transplant.datafree.procedural_images import GENERATOR_ID
 from transplant.errors import CenterUnreachable, MergeNotPossible, NotFound
 from transplant.nets.architectures import adapter_architecture, build_adapter
-from transplant.rpc.messages import Declared
+from transplant.nets.disclosures import ProbeRequest
+from transplant.rpc.messages import AskedProbe, Declared
 from transplant.types import MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict
 
 if TYPE_CHECKING:
@@ -32,6 +35,8 @@ class MemoryCenter:
         self.calls: list[str] = []
         self.before: Callable[[str], None] = lambda _call: None
         self.publishes = True
+        self.requested: tuple[str, ...] = ()
+        self.probe = ProbeRequest(GENERATOR_ID, 3, 128, 32, 32, 50, 1, Task.CLASSIFICATION)
         self._declared: dict[str, Manifest] = {}
 
     def _called(self, name: str) -> None:
@@ -94,12 +99,28 @@ class MemoryCenter:
             raise NotFound("no such version")
         return self.versions[number - 1]
 
+    def list_probe_requests(self, category: str) -> list[AskedProbe]:
+        self._called("list_probe_requests")
+        registered = [read_manifest(path) for path in sorted(self.directory.glob("*.json"))]
+        return [
+            AskedProbe(f.module_id, replace(self.probe, task=task))
+            for f in registered
+            for task in (Task.CLASSIFICATION, Task.SEGMENTATION)
+            if (f.kind, f.category) == (ModuleKind.CATEGORY, category)
+        ]
+
     def request_merge(
-        self, category_module: str, task_modules: Sequence[str]
+        self,
+        category_module: str,
+        task_modules: Sequence[str],
+        *,
+        answers: Sequence[str] = (),
+        statistics: str = "",
     ) -> tuple[str, list[MergeSummary]]:
         self._called("request_merge")
+        self.requested = (*task_modules, *answers, statistics)
         f = read_manifest(self.directory / f"{category_module}.json")
-        for task_module in task_modules:
+        for task_module in (*task_modules, *answers):
             g = read_manifest(self.directory / f"{task_module}.json")
             assert g.task is not None
             key = sha256_hex(canonical_json([category_module, task_module]))
@@ -107,6 +128,7 @@ class MemoryCenter:
                 continue
             host = next((r for v in self.versions for r in v.routes if r.task is g.task), None)
             if host is None or host.category == f.category:
+                assert g.kind is ModuleKind.TASK, "a founder ships its modules"
                 self._publish(Route(f.category, g.task, category_module, None, task_module, key))
             else:
                 route = Route(f.category, g.task, category_module, self._adapter(f), host.task_module, key)

@@ -17,8 +17,9 @@ from edge.agent import run_agent
 from edge.cli import run
 from edge.settings import EdgeSettings
 from edge.site import Site
+from transplant.artifact.codec import read_manifest
 from transplant.errors import NotAllowed
-from transplant.types import MergeState
+from transplant.types import MergeState, ModuleKind
 
 
 class KilledError(BaseException):
@@ -35,10 +36,10 @@ def center(tmp_path):
     return MemoryCenter(tmp_path / "center")
 
 
-def _site(tmp_path, pictures, category):
+def _site(tmp_path, pictures, category, **more):
     flags = {"home": tmp_path / category, "site": f"site-{category}", "category": category, "epochs": 1}
     flags |= {"data": f"folder:{pictures}", "image_px": 32, "batch_size": 8, "learning_rate": 0.01}
-    return Site(EdgeSettings.of(flags | {"poll_interval_s": 0.01}))
+    return Site(EdgeSettings.of(flags | {"poll_interval_s": 0.01} | more))
 
 
 def _report(site):
@@ -59,6 +60,41 @@ def test_founder_and_follower_end_with_reports(tmp_path, pictures, center):
     settled = len(center.calls)
     run_agent(site, center, until_published=True)  # started again: nothing is shipped or asked anew
     assert {"declare", "upload", "commit", "download", "report_verdict"}.isdisjoint(center.calls[settled:])
+
+
+def test_a_follower_keeps_its_task_modules_at_home(tmp_path, pictures, center):
+    run_agent(_site(tmp_path, pictures, "circle"), center, until_published=True)
+    before = center.registered()
+    site = _site(tmp_path, pictures, "square", ship="outputs")
+    run_agent(site, center, until_published=True)
+    assert [route["state"] for route in _report(site)["routes"]] == ["published"] * 2
+    brought = [read_manifest(center.directory / f"{each}.json") for each in center.registered() - before]
+    own = [manifest.kind for manifest in brought if manifest.site == "site-square"]
+    assert sorted(own) == [ModuleKind.ANSWERS, ModuleKind.ANSWERS, ModuleKind.CATEGORY]
+    assert len(center.requested) == 3  # two answers, no statistics
+    settled = len(center.calls)
+    run_agent(site, center, until_published=True)
+    assert {"list_probe_requests", "upload", "commit"}.isdisjoint(center.calls[settled:])
+
+
+def test_killed_while_it_answers_it_ends_with_the_same_answers(tmp_path, pictures, center):
+    run_agent(_site(tmp_path, pictures, "circle"), center, until_published=True)
+    undisturbed = MemoryCenter(tmp_path / "undisturbed")
+    run_agent(_site(tmp_path / "u", pictures, "circle"), undisturbed, until_published=True)
+    run_agent(_site(tmp_path / "u", pictures, "square", ship="outputs"), undisturbed, until_published=True)
+    site = _site(tmp_path, pictures, "square", ship="outputs")
+    for call in ("list_probe_requests", "declare", "commit", "request_merge"):
+
+        def kill(made, call=call):
+            if made == call:
+                raise KilledError
+
+        center.before = kill
+        with pytest.raises(KilledError):
+            run_agent(site, center, until_published=True)
+    center.before = lambda _call: None
+    run_agent(site, center, until_published=True)
+    assert center.registered() == undisturbed.registered()
 
 
 def test_a_refused_route_ends_the_agent_with_its_state(tmp_path, pictures, center):

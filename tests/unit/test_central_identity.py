@@ -23,7 +23,7 @@ from transplant.backends.system_clock import SystemClock
 from transplant.errors import CertificateInvalid, InvalidName, InvalidSettings, NotAllowed, NotAuthenticated
 from transplant.rpc.channel import load_kit
 from transplant.types import Identity, Role
-from transplant.v1 import catalog_pb2, intake_pb2, merge_pb2, validation_pb2
+from transplant.v1 import catalog_pb2, intake_pb2, merge_pb2, probe_pb2, validation_pb2
 
 DOG = Identity(Role.SITE, "dog-site")
 
@@ -159,7 +159,7 @@ def test_bytes_that_are_no_certificate_are_nobody():
 
 
 def test_the_table_of_rights_names_every_rpc_there_is():
-    files = (catalog_pb2, intake_pb2, merge_pb2, validation_pb2)
+    files = (catalog_pb2, intake_pb2, merge_pb2, probe_pb2, validation_pb2)
     existing = {
         f"/{service.full_name}/{method.name}"
         for file in files

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from central.merge.plan import CompleteTeacher, KnownMerge, PlanPolicy, Situation, plan
+from dataclasses import replace
+
+from central.merge.plan import CompleteTeacher, KnownMerge, PlanPolicy, Situation, plan, waiting
 from central.merge.tasks import Host, MergeTask, learner_document, task_from_document
 from transplant.types import Route, Seam, Task
 
@@ -82,6 +84,45 @@ def test_a_task_without_resident_is_brought_along_once():
     assert pairs(plan(situation(teachers, later, merges), POLICY)) == [("cow", Task.SEGMENTATION, False)]
 
 
+def keeps_home(category: str, tasks: tuple[Task, ...] = BOTH) -> CompleteTeacher:
+    """Return a teacher whose site ships answers in place of these tasks' modules."""
+    whole = teacher(category, tuple(task for task in BOTH if task not in tasks))
+    return replace(whole, answers=tuple((task, f"a-{category}-{task.value}") for task in tasks))
+
+
+def test_a_teacher_of_answers_learns_like_any_other():
+    routes = [route("dog", task) for task in BOTH]
+    told = replace(keeps_home("cat", (Task.SEGMENTATION,)), statistics="s-cat")
+    first, second = (entry.task for entry in plan(situation([told], routes), POLICY))
+    assert (first.teacher_task_module, first.answers) == ("g-cat-classification", None)
+    assert (second.teacher_task_module, second.answers) == (None, "a-cat-segmentation")
+    assert first.statistics == second.statistics == "s-cat"
+    assert waiting(situation([told], routes)) == ()
+
+
+def test_answers_do_not_found_a_net():
+    assert plan(situation([keeps_home("dog"), teacher("cat")]), POLICY) == ()
+    planned = plan(situation([keeps_home("dog", (Task.SEGMENTATION,)), teacher("cat")]), PlanPolicy())
+    assert pairs(planned) == [("cat", task, True) for task in BOTH]  # the first that ships all of its modules
+    reasons = waiting(situation([keeps_home("dog"), teacher("cat")]))
+    assert [(each.category, each.task) for each in reasons] == [("dog", task) for task in BOTH]
+    assert all("no founder yet" in each.reason and "site-dog" in each.reason for each in reasons)
+
+
+def test_a_task_that_nobody_brought_waits_for_one_who_ships_it():
+    routes = [route("dog", Task.CLASSIFICATION)]
+    planned = plan(situation([keeps_home("cat"), teacher("cow")], routes), POLICY)
+    assert pairs(planned) == [
+        ("cat", Task.CLASSIFICATION, False),
+        ("cow", Task.CLASSIFICATION, False),
+        ("cow", Task.SEGMENTATION, True),
+    ]
+    (left,) = waiting(situation([keeps_home("cat"), teacher("cow")], routes))
+    assert (left.task, "no segmentation module yet" in left.reason) == (Task.SEGMENTATION, True)
+    later = [*routes, route("cow", Task.SEGMENTATION)]
+    assert waiting(situation([keeps_home("cat")], later)) == ()
+
+
 def test_planning_again_adds_nothing():
     routes = [route("dog", task) for task in BOTH]
     merges = [known("cat", task, ended=ended) for task, ended in zip(BOTH, (True, False), strict=True)]
@@ -115,5 +156,15 @@ def test_key_depends_on_every_input_and_survives_the_document():
         MergeTask("cat", Task.SEGMENTATION, "site", "f", "g", None),
         MergeTask("cat", Task.SEGMENTATION, "site", "f", "g", task.host, learner_document({"steps": 4})),
     ]
-    assert len({other.key for other in others} | {task.key}) == 5
-    assert len({other.seed for other in others} | {task.seed}) == 5
+    others += [replace(task, statistics="s"), replace(task, teacher_task_module=None, answers="a")]
+    assert [task_from_document(other.to_document()) for other in others] == others
+    assert len({other.key for other in others} | {task.key}) == 7
+    assert len({other.seed for other in others} | {task.seed}) == 7
+
+
+def test_a_task_of_an_earlier_release_keeps_its_key():
+    task = MergeTask("cat", Task.SEGMENTATION, "site", "f", "g", Host("dog", "hf", "hg"), POLICY.learner)
+    assert task.to_document() == (
+        b'{"category":"cat","host":["dog","hf","hg"],"learner":{"steps":3},"site":"site",'
+        b'"task":"segmentation","teacher":["f","g"]}'
+    )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from fakes.artifacts import sealed
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
@@ -17,10 +18,12 @@ from central.merge.state import MergeStatus
 from central.merge.tasks import MergeTask
 from central.registry.database import open_engine, sqlite_url
 from central.registry.registry import Registry
+from central.registry.schema import downgrade_schema
 from central.registry.tables import Row
 from central.registry.values import Certificate, Comparison
 from transplant.artifact.net_document import net_digest
 from transplant.errors import InvalidSettings, NotFound, RegistryConflict, RegistryDamaged
+from transplant.nets.disclosures import ProbeRequest
 from transplant.types import MergeState, ModuleKind, NetVersion, Role, Route, Task
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -65,6 +68,56 @@ def test_the_migrations_make_exactly_the_tables(registry, path):
         assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
     engine.dispose()
     registry.upgrade()  # a second time there is nothing to do
+
+
+def test_a_schema_goes_down_and_up_again_and_keeps_what_it_knows(registry, path):
+    with registry.write() as books:
+        merge = add_merge(books)
+    engine = open_engine(sqlite_url(path))
+    downgrade_schema(engine, "0001")
+    assert "probe_requests" not in inspect(engine).get_table_names()
+    assert "teachers" in inspect(engine).get_table_names()
+    registry.upgrade()
+    with engine.begin() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Row.metadata) == []
+    with registry.read() as books:
+        assert books.merges.get(merge.task.key) == merge
+        assert [len(teacher.tasks()) for teacher in books.teachers.all()] == [1]
+    with pytest.raises(RegistryDamaged, match="cannot go back"):
+        downgrade_schema(engine, "no-such-schema")
+    engine.dispose()
+
+
+def test_a_probe_request_is_made_once(registry):
+    with registry.write() as books:
+        task = add_merge(books).task
+        f = task.teacher_category_module
+        request = ProbeRequest("leaves-1", 7, 64, 32, 32, 50, 1, Task.CLASSIFICATION)
+        assert books.probes.get(f, Task.CLASSIFICATION) is None
+        books.probes.add(f, request, NOW)
+        books.probes.add(f, replace(request, seed=8), NOW)
+        assert books.probes.get(f, Task.CLASSIFICATION) == request
+        assert books.probes.of(f) == (request,)
+
+
+def test_a_teacher_of_answers_may_ship_its_module_later(registry):
+    with registry.write() as books:
+        task = add_merge(books).task
+        f, g = task.teacher_category_module, task.teacher_task_module
+        answers = ((Task.SEGMENTATION, g),)  # any registered id will do here
+        teacher = CompleteTeacher(f, task.site, "dog", f, (), answers, statistics=g)
+        books.teachers.add(teacher, NOW)
+        books.teachers.add(teacher, NOW)
+        (known,) = books.teachers.all()
+        assert known.statistics == g
+        assert [(each.task, each.task_module, each.answers) for each in known.tasks()] == [
+            (Task.CLASSIFICATION, g, None),
+            (Task.SEGMENTATION, None, g),
+        ]
+        books.teachers.add(CompleteTeacher(f, task.site, "dog", f, ((Task.SEGMENTATION, g),)), NOW)
+        assert all(each.task_module for each in books.teachers.all()[0].tasks())
+        with pytest.raises(RegistryConflict, match="other segmentation answers"):
+            books.teachers.add(replace(teacher, answers=((Task.SEGMENTATION, f),)), NOW)
 
 
 def test_sqlite_is_opened_as_it_must_be(path):

@@ -10,6 +10,7 @@ import pytest
 from central import cli
 from central.compose import is_serving, only_serve
 from central.settings import CentralSettings, read_settings
+from central.usecases.center import ProbePolicy
 from transplant.errors import InvalidSettings
 from transplant.nets.learning import LearnerConfig
 
@@ -39,11 +40,26 @@ def test_every_mistake_is_told_at_once(tmp_path, monkeypatch):
         "listen": "nowhere",
         "method": "magic",
         "founder": "A B",
+        "probe_count": 9000,
     }
     with pytest.raises(InvalidSettings) as caught:
         read_settings(flags)
-    for name in ("TRANSPLANT_CENTRAL_STEPPS", "workers", "kernel", "listen", "method", "founder"):
+    for name in (
+        "TRANSPLANT_CENTRAL_STEPPS",
+        "workers",
+        "kernel",
+        "listen",
+        "method",
+        "founder",
+        "probe_count",
+    ):
         assert name in str(caught.value)
+
+
+def test_the_settings_say_what_is_asked_of_a_site(tmp_path):
+    flags = {"home": tmp_path, "probe_pool": 500, "probe_count": 200, "probe_grid": 8, "drawings": 0.9}
+    assert read_settings(flags).policy().probe == ProbePolicy(500, 200, 8, 90)
+    assert read_settings({"home": tmp_path}).policy().probe == ProbePolicy()
 
 
 def test_the_saved_settings_hold_no_password(tmp_path):

@@ -11,6 +11,7 @@ from fakes.tiny_data import SquareData
 
 from edge.datasets.open_data import RememberedData
 from edge.datasets.site_dataset import Split
+from edge.disclosing import Policy
 from edge.evaluate import measure_net
 from edge.outbox import EntryState, Outbox
 from edge.pull import cached_module, load_net, pull_version, read_version
@@ -58,7 +59,7 @@ def center(tmp_path):
 
 def _seal(taught, home, **changes):
     teacher, data = taught
-    options = {"site": "site-a", "category": "square", "disclosure": Disclosure.NONE} | changes
+    options = {"site": "site-a", "category": "square", "policy": Policy()} | changes
     return seal_teacher(teacher, data, home, **options)
 
 
@@ -84,7 +85,7 @@ def test_the_same_teacher_is_sealed_the_same_and_read_back(taught, home, tmp_pat
 
 def test_scale_needs_enough_images(taught, home):
     with pytest.raises(Exception, match="needs 100 images"):
-        _seal(taught, home, disclosure=Disclosure.SCALE)
+        _seal(taught, home, policy=Policy(Disclosure.SCALE))
     with pytest.raises(NotFound, match="nothing is sealed"):
         read_sealed(home)
 

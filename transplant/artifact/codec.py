@@ -27,29 +27,33 @@ from transplant.artifact.manifest import (
     parse_manifest,
     raise_manifest_invalid,
 )
+from transplant.artifact.manifest_fields import DISCLOSED_DTYPES, WEIGHT_DTYPES
 from transplant.artifact.safetensors_header import parse_header, read_header
 from transplant.errors import DigestMismatch, PayloadMalformed, TensorNotFinite, TooLarge
 from transplant.nets.architectures import build, checked_architecture
+from transplant.nets.disclosure_layouts import DISCLOSED_KINDS
 from transplant.nets.transplant_net import freeze
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from transplant.artifact.manifest_fields import TensorSpec
+    from transplant.artifact.manifest_fields import Dtype, TensorSpec
     from transplant.types import Architecture, ModuleKind, Task
 
 __all__ = [
     "Limits",
     "encode",
+    "encode_tensors",
     "load_module",
+    "load_tensors",
     "read_manifest",
     "seal",
     "verify_payload",
     "write_artifact",
 ]
 
-_ALLOWED = (torch.float32, torch.float16, torch.bfloat16)
+_WEIGHTS = (torch.float32, torch.float16, torch.bfloat16)
 _SCAN_ELEMENTS = 1 << 22
 
 
@@ -60,20 +64,33 @@ def encode(net: nn.Module) -> tuple[bytes, tuple[TensorSpec, ...]]:
         PayloadMalformed: if a tensor is not f32, f16 or bf16.
         TensorNotFinite: if a weight is NaN, infinite or absurdly large: better here than at the center.
     """
-    tensors: dict[str, Tensor] = {}
-    for name, tensor in net.state_dict().items():
-        if tensor.dtype not in _ALLOWED:
+    weights = net.state_dict()
+    for name, tensor in weights.items():
+        if tensor.dtype not in _WEIGHTS:
             raise PayloadMalformed(f"{name} is {tensor.dtype}; an artifact holds f32, f16 and bf16 only")
-        tensors[name] = tensor.detach().to("cpu", copy=False).contiguous()
-        _check_numbers(name, tensors[name], DEFAULT_LIMITS.max_abs)
-    payload = save_tensors(tensors)
+    return encode_tensors(weights, WEIGHT_DTYPES)
+
+
+def encode_tensors(
+    tensors: Mapping[str, Tensor], dtypes: frozenset[Dtype] = DISCLOSED_DTYPES
+) -> tuple[bytes, tuple[TensorSpec, ...]]:
+    """Return the safetensors payload of tensors that are no net's, and what is in it.
+
+    Raises:
+        PayloadMalformed: if a tensor is of a type that is not in `dtypes`.
+        TensorNotFinite: if a number is NaN, infinite or absurdly large.
+    """
+    told = {name: tensor.detach().to("cpu", copy=False).contiguous() for name, tensor in tensors.items()}
+    for name, tensor in told.items():
+        _check_numbers(name, tensor, DEFAULT_LIMITS.max_abs)
+    payload = save_tensors(told)
     header_bytes = int.from_bytes(payload[:8], "little")
-    specs = parse_header(payload[8 : 8 + header_bytes], len(payload) - 8 - header_bytes, DEFAULT_LIMITS)
-    return payload, specs
+    data_bytes = len(payload) - 8 - header_bytes
+    return payload, parse_header(payload[8 : 8 + header_bytes], data_bytes, DEFAULT_LIMITS, dtypes)
 
 
 def seal(
-    net: nn.Module,
+    net: nn.Module | Mapping[str, Tensor],
     *,
     site: str,
     category: str,
@@ -87,13 +104,15 @@ def seal(
 ) -> tuple[Manifest, bytes]:
     """Return the manifest and the payload of a module: together they are the artifact.
 
+    Statistics and answers are no net: their tensors are sealed by name.
+
     Raises:
         ManifestInvalid: naming the field that breaks a rule.
         UnknownArchitecture: if the architecture is not in the closed table for this kind.
         TensorNotFinite: if a weight is not a usable number.
     """
     checked_architecture(architecture, kind)
-    payload, tensors = encode(net)
+    payload, tensors = encode(net) if isinstance(net, nn.Module) else encode_tensors(net)
     try:
         manifest = Manifest(
             site=site,
@@ -143,7 +162,8 @@ def verify_payload(manifest: Manifest, path: Path, limits: Limits = DEFAULT_LIMI
     actual = sha256_file(path)
     if actual != manifest.payload_sha256:
         raise DigestMismatch(f"the payload's sha256 is {actual}, the manifest says {manifest.payload_sha256}")
-    found = {spec.name: spec for spec in read_header(path, limits)}
+    dtypes = DISCLOSED_DTYPES if manifest.kind in DISCLOSED_KINDS else WEIGHT_DTYPES
+    found = {spec.name: spec for spec in read_header(path, limits, dtypes)}
     declared = {spec.name: spec for spec in manifest.tensors}
     for name in sorted(found.keys() | declared.keys()):
         if found.get(name) != declared.get(name):
@@ -162,6 +182,16 @@ def load_module(manifest: Manifest, path: Path) -> nn.Module:
     net = build(manifest.architecture.to_type(), manifest.kind, manifest.task)
     net.load_state_dict(dict(_tensors(path)), strict=True)  # copies: the mapped file is free to go
     return freeze(net)
+
+
+def load_tensors(manifest: Manifest, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a verified artifact by name.
+
+    Raises:
+        ArtifactRejected: whatever `verify_payload` finds.
+    """
+    verify_payload(manifest, path)
+    return {name: tensor.clone() for name, tensor in _tensors(path)}
 
 
 def write_artifact(directory: Path, manifest: Manifest, payload: bytes) -> Path:
@@ -205,6 +235,8 @@ def _tensors(path: Path):
 
 
 def _check_numbers(name: str, tensor: Tensor, max_abs: float) -> None:
+    if not tensor.is_floating_point():
+        return  # counts and codes cannot be other than numbers
     flat = tensor.reshape(-1)
     for start in range(0, flat.numel(), _SCAN_ELEMENTS):
         least, largest = torch.aminmax(flat[start : start + _SCAN_ELEMENTS])  # NaN, if any, comes through

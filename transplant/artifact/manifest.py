@@ -24,9 +24,11 @@ from transplant.artifact.manifest_fields import (
     TrainingRecord,
     Uint63,
     Word,
+    allowed_dtypes,
 )
 from transplant.errors import ManifestInvalid, TooLarge
 from transplant.nets.architectures import checked_architecture, seam_of, tensor_layout
+from transplant.nets.disclosure_layouts import DISCLOSED_KINDS, disclosure_seam
 from transplant.types import Architecture, Disclosure, ModuleKind, Seam, Task
 
 if TYPE_CHECKING:
@@ -83,8 +85,10 @@ class Manifest(Part):
 
     @model_validator(mode="after")
     def _kind_and_task_agree(self) -> Manifest:
-        if (self.kind is ModuleKind.CATEGORY) != (self.task is None):
+        if (self.kind in (ModuleKind.CATEGORY, ModuleKind.STATISTICS)) != (self.task is None):
             raise ValueError("task: a category module serves every task and names none; others name theirs")
+        if self.kind in DISCLOSED_KINDS and len(self.parents) != 1:
+            raise ValueError(f"parents: {self.kind} name one, the category module that they are about")
         if self.kind is ModuleKind.TASK and not self.parents:
             raise ValueError("parents: a task module names the category module that it was trained on")
         if self.kind is not ModuleKind.ADAPTER and not (self.seam.height and self.seam.width):
@@ -154,6 +158,10 @@ def check_layout(manifest: Manifest, limits: Limits = DEFAULT_LIMITS) -> None:
                 f"tensors.{index}.shape: {tensor.name} is {list(expected[tensor.name])} "
                 f"in {architecture.id}, not {list(tensor.shape)}"
             )
+        if tensor.dtype not in (allowed := allowed_dtypes(manifest.kind, tensor.name)):
+            raise ManifestInvalid(
+                f"tensors.{index}.dtype: {tensor.name} is {' or '.join(sorted(allowed))}, not {tensor.dtype}"
+            )
     missing = sorted(set(expected) - set(declared))
     if missing:
         raise ManifestInvalid(f"tensors: {architecture.id} also needs {', '.join(missing[:8])}")
@@ -161,9 +169,14 @@ def check_layout(manifest: Manifest, limits: Limits = DEFAULT_LIMITS) -> None:
 
 
 def implied_seam(architecture: Architecture, kind: ModuleKind) -> Seam:
-    """Return the seam of a checked architecture; an adapter serves every height and width, said as 0."""
+    """Return the seam of a checked architecture.
+
+    An adapter serves every height and width, said as 0; answers name the shape of one answer.
+    """
     if kind is ModuleKind.ADAPTER:
         return Seam(architecture.ints("channels_out")[0], 0, 0)
+    if kind in DISCLOSED_KINDS:
+        return disclosure_seam(architecture)
     return seam_of(architecture)
 
 

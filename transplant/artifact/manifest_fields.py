@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from transplant.errors import InvalidName
-from transplant.types import Architecture, Disclosure, Seam, checked_name
+from transplant.types import Architecture, Disclosure, ModuleKind, Seam, checked_name
 
 MIN_STATISTICS_SAMPLES = 10
 """Fewer images than this and a mean says too much about each of them."""
@@ -105,8 +105,18 @@ class SeamModel(Part):
         return Seam(self.channels, self.height, self.width)
 
 
-Dtype = Literal["f32", "f16", "bf16"]
-ITEM_BYTES: dict[Dtype, int] = {"f32": 4, "f16": 2, "bf16": 2}
+Dtype = Literal["f32", "f16", "bf16", "u8", "i32"]
+ITEM_BYTES: dict[Dtype, int] = {"f32": 4, "f16": 2, "bf16": 2, "u8": 1, "i32": 4}
+WEIGHT_DTYPES: frozenset[Dtype] = frozenset({"f32", "f16", "bf16"})
+DISCLOSED_DTYPES: frozenset[Dtype] = frozenset({"f32", "u8", "i32"})
+_DISCLOSED: dict[str, Dtype] = {"sample_count": "i32", "chosen": "i32", "codes": "u8"}
+
+
+def allowed_dtypes(kind: ModuleKind, tensor_name: str) -> frozenset[Dtype]:
+    """Return what a tensor may be: weights are floats of any width, what is disclosed has one type each."""
+    if kind not in (ModuleKind.STATISTICS, ModuleKind.ANSWERS):
+        return WEIGHT_DTYPES
+    return frozenset({_DISCLOSED.get(tensor_name.rpartition(".")[2], "f32")})
 
 
 class TensorSpec(Part):
@@ -126,7 +136,7 @@ class TensorSpec(Part):
 class FeatureStatistics(Part):
     """What a site tells about its features, at the level that it chose itself.
 
-    Schema 1 carries the levels `none` and `scale`; a higher one would promise figures that no field holds.
+    A manifest carries the levels `none` and `scale`; figures of a higher one are an artifact of their own.
     """
 
     level: Disclosure = Disclosure.NONE
@@ -139,7 +149,9 @@ class FeatureStatistics(Part):
     @classmethod
     def _carried(cls, level: Disclosure) -> Disclosure:
         if level not in (Disclosure.NONE, Disclosure.SCALE):
-            raise ValueError(f"schema 1 carries the levels none and scale, not {level}")
+            raise ValueError(
+                f"schema 1 carries the levels none and scale, not {level}: seal a statistics artifact"
+            )
         return level
 
     @model_validator(mode="after")

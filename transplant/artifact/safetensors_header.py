@@ -12,7 +12,7 @@ import math
 from typing import TYPE_CHECKING, cast
 
 from transplant.artifact.manifest import refuse_constant, refuse_repeated_keys
-from transplant.artifact.manifest_fields import ITEM_BYTES, Dtype, TensorSpec
+from transplant.artifact.manifest_fields import ITEM_BYTES, WEIGHT_DTYPES, Dtype, TensorSpec
 from transplant.errors import PayloadMalformed, TooLarge
 
 if TYPE_CHECKING:
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
     from transplant.artifact.limits import Limits
 
 _LENGTH_BYTES = 8
-_DTYPES: Mapping[str, Dtype] = {"F32": "f32", "F16": "f16", "BF16": "bf16"}
+_DTYPES: Mapping[str, Dtype] = {"F32": "f32", "F16": "f16", "BF16": "bf16", "U8": "u8", "I32": "i32"}
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
 
 
-def read_header(path: Path, limits: Limits) -> tuple[TensorSpec, ...]:
+def read_header(
+    path: Path, limits: Limits, dtypes: frozenset[Dtype] = WEIGHT_DTYPES
+) -> tuple[TensorSpec, ...]:
     """Return the tensors of a safetensors file in the order of their bytes.
 
     Raises:
         TooLarge: if the header, the number of tensors or their dimensions are over the limits.
         PayloadMalformed: if anything else is not as the format (and its subset that we allow) says:
-            dtypes other than f32, f16 and bf16, metadata, gaps, overlaps, bytes beyond the last tensor.
+            dtypes other than `dtypes`, metadata, gaps, overlaps, bytes beyond the last tensor.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -47,10 +49,12 @@ def read_header(path: Path, limits: Limits) -> tuple[TensorSpec, ...]:
         if _LENGTH_BYTES + length > size:
             raise PayloadMalformed(f"the header claims {length} bytes, the whole payload has {size}")
         header = file.read(length)
-    return parse_header(header, size - _LENGTH_BYTES - length, limits)
+    return parse_header(header, size - _LENGTH_BYTES - length, limits, dtypes)
 
 
-def parse_header(header: bytes, data_bytes: int, limits: Limits) -> tuple[TensorSpec, ...]:
+def parse_header(
+    header: bytes, data_bytes: int, limits: Limits, dtypes: frozenset[Dtype] = WEIGHT_DTYPES
+) -> tuple[TensorSpec, ...]:
     """Return the tensors that `header` describes, given the length of the data section after it.
 
     Raises:
@@ -76,7 +80,7 @@ def parse_header(header: bytes, data_bytes: int, limits: Limits) -> tuple[Tensor
         )
     if not 0 < len(entries) <= limits.tensors:
         raise TooLarge(f"the header lists {len(entries)} tensors; 1 to {limits.tensors} are allowed")
-    tensors = [_tensor(name, entry, limits) for name, entry in entries.items()]
+    tensors = [_tensor(name, entry, limits, dtypes) for name, entry in entries.items()]
     tensors.sort(key=lambda pair: pair[0].offset_bytes)
     position = 0
     for spec, end in tensors:
@@ -98,14 +102,17 @@ def parse_header(header: bytes, data_bytes: int, limits: Limits) -> tuple[Tensor
     return tuple(spec for spec, _ in tensors)
 
 
-def _tensor(name: str, entry: object, limits: Limits) -> tuple[TensorSpec, int]:
+def _tensor(name: str, entry: object, limits: Limits, dtypes: frozenset[Dtype]) -> tuple[TensorSpec, int]:
     shown = repr(name[:80])
     if not isinstance(entry, dict) or _FIELDS.symmetric_difference(entry):
         raise PayloadMalformed(f"the entry of {shown} must have exactly {', '.join(sorted(_FIELDS))}")
     fields = cast("dict[str, object]", entry)
     dtype = fields["dtype"]
-    if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise PayloadMalformed(f"{shown} has the dtype {str(dtype)[:16]!r}; allowed are F32, F16 and BF16")
+    if not isinstance(dtype, str) or _DTYPES.get(dtype) not in dtypes:
+        *others, last = (name for name, short in _DTYPES.items() if short in dtypes)
+        raise PayloadMalformed(
+            f"{shown} has the dtype {str(dtype)[:16]!r}; allowed are {', '.join(others)} and {last}"
+        )
     shape, offsets = _naturals(fields["shape"]), _naturals(fields["data_offsets"])
     if shape is None or offsets is None or len(offsets) != 2:
         raise PayloadMalformed(f"shape and data_offsets of {shown} must be lists of whole numbers from 0")

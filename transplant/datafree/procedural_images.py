@@ -18,7 +18,9 @@ from torch.nn import functional
 GENERATOR_ID = "leaves-1"
 """Changes whenever the same seed would give other images."""
 
-_BATCH = 64
+BATCH = 64
+"""How many images are made at once."""
+
 _LEAVES = 24
 _SMALLEST = 0.04  # radius over image side
 _LARGEST = 0.45
@@ -34,15 +36,18 @@ def procedural_images(count: int, image_px: int, seed: int, drawings: float = 0.
     Image i depends on the seed, i // 64 and its place in its batch of 64 only: asking for more images
     leaves the earlier ones as they are.
     """
-    batches: list[Tensor] = []
-    for index in range(-(-count // _BATCH)):
-        generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % (2**63))
-        batches.append(_batch(image_px, drawings, generator))
+    batches = [procedural_batch(index, image_px, seed, drawings) for index in range(-(-count // BATCH))]
     return torch.cat(batches)[:count] if batches else torch.empty(0, 3, image_px, image_px, dtype=torch.uint8)
 
 
+def procedural_batch(index: int, image_px: int, seed: int, drawings: float = 0.5) -> Tensor:
+    """Return images 64 * index to 64 * index + 63 of `procedural_images`, without making the others."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % (2**63))
+    return _batch(image_px, drawings, generator)
+
+
 def _batch(side: int, drawings: float, generator: torch.Generator) -> Tensor:
-    count = _BATCH
+    count = BATCH
     drawn = torch.rand(count, generator=generator) < drawings
     calm = torch.where(drawn, 0.15, 1.0).view(count, 1, 1, 1)  # how much texture there is
     textures = _textures(4 * count, side, generator)

@@ -12,10 +12,11 @@ from transplant.rpc.download import download_payload
 from transplant.rpc.retry import RetryPolicy
 from transplant.rpc.upload import Progress, upload_file
 from transplant.types import MergeState, MergeSummary, NetVersion, Route, Verdict
-from transplant.v1 import catalog_pb2, intake_pb2, merge_pb2, validation_pb2
+from transplant.v1 import catalog_pb2, intake_pb2, merge_pb2, probe_pb2, validation_pb2
 from transplant.v1.catalog_pb2_grpc import CatalogStub
 from transplant.v1.intake_pb2_grpc import IntakeStub
 from transplant.v1.merge_pb2_grpc import MergeStub
+from transplant.v1.probe_pb2_grpc import ProbeStub
 from transplant.v1.validation_pb2_grpc import ValidationStub
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from transplant.artifact.manifest import Manifest
-    from transplant.rpc.messages import Declared, Event, ModuleSummary, UploadState
+    from transplant.rpc.messages import AskedProbe, Declared, Event, ModuleSummary, UploadState
 
 _PAGE = 500
 _COMMIT_S = 300.0
@@ -59,6 +60,7 @@ class CentralClient:
         self._intake = IntakeStub(self._channel)
         self._catalog = CatalogStub(self._channel)
         self._merge = MergeStub(self._channel)
+        self._probe = ProbeStub(self._channel)
         self._validation = ValidationStub(self._channel)
 
     def __enter__(self) -> Self:
@@ -167,11 +169,24 @@ class CentralClient:
 
     # --- merging -----------------------------------------------------------------------------------
 
+    def list_probe_requests(self, category: str) -> list[AskedProbe]:
+        """List what this site is asked about category modules that it pushed without task modules."""
+        request = probe_pb2.ListProbeRequestsRequest(category=category)
+        response = self._caller.unary(self._probe.ListProbeRequests, request)
+        return [convert.asked_probe_from_proto(asked) for asked in response.requests]
+
     def request_merge(
-        self, category_module: str, task_modules: Sequence[str]
+        self,
+        category_module: str,
+        task_modules: Sequence[str],
+        *,
+        answers: Sequence[str] = (),
+        statistics: str = "",
     ) -> tuple[str, list[MergeSummary]]:
         """Say that a teacher net is complete; returns its id and its merges so far. Idempotent."""
-        request = merge_pb2.RequestMergeRequest(category_module=category_module, task_modules=task_modules)
+        request = merge_pb2.RequestMergeRequest(
+            category_module=category_module, task_modules=task_modules, answers=answers, statistics=statistics
+        )
         response = self._caller.unary(self._merge.RequestMerge, request)
         return response.teacher_id, [convert.merge_summary_from_proto(merge) for merge in response.merges]
 

@@ -9,6 +9,7 @@ from transplant.rpc.convert_artifacts import (
     net_version_from_proto,
     net_version_to_proto,
 )
+from transplant.rpc.convert_probes import asked_probe_from_proto, asked_probe_to_proto
 from transplant.rpc.convert_values import (
     candidate_from_proto,
     candidate_to_proto,
@@ -38,6 +39,8 @@ from transplant.rpc.convert_values import (
 )
 
 __all__ = [
+    "asked_probe_from_proto",
+    "asked_probe_to_proto",
     "candidate_from_proto",
     "candidate_to_proto",
     "declared_from_proto",

@@ -23,6 +23,8 @@ KINDS: Mapping[ModuleKind, manifest_pb2.ModuleKind] = {
     ModuleKind.CATEGORY: manifest_pb2.MODULE_KIND_CATEGORY,
     ModuleKind.TASK: manifest_pb2.MODULE_KIND_TASK,
     ModuleKind.ADAPTER: manifest_pb2.MODULE_KIND_ADAPTER,
+    ModuleKind.STATISTICS: manifest_pb2.MODULE_KIND_STATISTICS,
+    ModuleKind.ANSWERS: manifest_pb2.MODULE_KIND_ANSWERS,
 }
 TASKS: Mapping[Task, manifest_pb2.Task] = {
     Task.CLASSIFICATION: manifest_pb2.TASK_CLASSIFICATION,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from transplant.nets.disclosures import ProbeRequest
     from transplant.types import ByteRange, ModuleKind, Task
 
 
@@ -39,6 +40,14 @@ class ModuleSummary:
     kind: ModuleKind
     task: Task | None
     payload_bytes: int
+
+
+@dataclass(frozen=True)
+class AskedProbe:
+    """What the center asks about the task module on one category module, in place of the module itself."""
+
+    category_module: str
+    request: ProbeRequest
 
 
 @dataclass(frozen=True)

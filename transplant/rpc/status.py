@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
 
@@ -19,6 +18,10 @@ from transplant.errors import (
     TransplantError,
     UnexpectedFailure,
 )
+from transplant.rpc.handlers import Behavior, with_behavior
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,6 @@ _BY_STATUS: dict[grpc.StatusCode, type[TransplantError]] = {
 }
 
 Metadata = tuple[tuple[str, str], ...]
-Behavior = Callable[[Any, grpc.ServicerContext], Any]
 T = TypeVar("T")
 
 
@@ -83,22 +85,10 @@ class ServerInterceptor(grpc.ServerInterceptor):
     ) -> Any:
         """Wrap the method's behaviour, whichever of the four shapes it has."""
         handler = continuation(handler_call_details)
-        if handler is None:
-            return None
         method = str(handler_call_details.method)
-        shape = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
-        behavior: Behavior = getattr(handler, shape)
-        wrapped = _streaming(behavior, method) if handler.response_streaming else _unary(behavior, method)
-        make = getattr(grpc, f"{shape}_rpc_method_handler")
-        return make(
-            wrapped,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
-
-
-def _arity(streaming: bool) -> str:
-    return "stream" if streaming else "unary"
+        streams = handler is not None and handler.response_streaming
+        guard = _streaming if streams else _unary
+        return with_behavior(handler, lambda behavior: guard(behavior, method))
 
 
 def _unary(behavior: Behavior, method: str) -> Behavior:

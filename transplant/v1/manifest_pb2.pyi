@@ -13,6 +13,8 @@ class ModuleKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MODULE_KIND_CATEGORY: _ClassVar[ModuleKind]
     MODULE_KIND_TASK: _ClassVar[ModuleKind]
     MODULE_KIND_ADAPTER: _ClassVar[ModuleKind]
+    MODULE_KIND_STATISTICS: _ClassVar[ModuleKind]
+    MODULE_KIND_ANSWERS: _ClassVar[ModuleKind]
 
 class Task(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -31,6 +33,8 @@ MODULE_KIND_UNSPECIFIED: ModuleKind
 MODULE_KIND_CATEGORY: ModuleKind
 MODULE_KIND_TASK: ModuleKind
 MODULE_KIND_ADAPTER: ModuleKind
+MODULE_KIND_STATISTICS: ModuleKind
+MODULE_KIND_ANSWERS: ModuleKind
 TASK_UNSPECIFIED: Task
 TASK_CLASSIFICATION: Task
 TASK_SEGMENTATION: Task

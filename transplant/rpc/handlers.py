@@ -1,0 +1,31 @@
+"""Wrap what a gRPC method does, whichever of the four shapes it has; interceptors are built on this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+
+Behavior = Callable[[Any, grpc.ServicerContext], Any]
+
+
+def with_behavior(handler: Any, wrap: Callable[[Behavior], Behavior]) -> Any:
+    """Return the handler with `wrap(behavior)` in its behaviour's place.
+
+    Args:
+        handler: a `grpc.RpcMethodHandler`, or None where no method was found.
+        wrap: gets the behaviour; a method with a response stream needs a generator back.
+    """
+    if handler is None:
+        return None
+    shape = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
+    return getattr(grpc, f"{shape}_rpc_method_handler")(
+        wrap(getattr(handler, shape)),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _arity(streaming: bool) -> str:
+    return "stream" if streaming else "unary"
