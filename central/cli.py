@@ -12,16 +12,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from central.compose import (
-    Serving,
-    identity_folder,
-    is_serving,
-    only_serve,
-    open_known_registry,
-    open_registry,
-)
+from central.home import identity_folder, is_serving, only_serve, open_known_registry, open_registry
 from central.identity.provision import provision_authority, provision_kit
-from central.report import net_document_of, net_tables, status_document, status_tables
 from central.settings import CentralSettings, read_settings
 from transplant.backends.open_audit import install_open_audit
 from transplant.backends.system_clock import SystemClock
@@ -154,6 +146,8 @@ def serve(
 ) -> None:
     """Serve sites and merge what they bring, until SIGTERM or Ctrl-C."""
     settings = read_settings(dict(locals()))
+    from central.compose import Serving  # torch takes seconds to import: provisioning should not wait
+
     logging.basicConfig(
         level=settings.log_level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -174,6 +168,8 @@ def serve(
 @app.command()
 def status(home: Home, as_json: AsJson = False, registry_url: RegistryUrl = None) -> None:
     """Show sites, merges and the newest version; the exit code is 69 where nothing serves this home."""
+    from central.report import status_document, status_tables
+
     settings = _settings(home, registry_url)
     registry = open_known_registry(settings)
     with registry.read() as books:
@@ -192,6 +188,8 @@ def net_show(
     registry_url: RegistryUrl = None,
 ) -> None:
     """Show the routes of a version of the transplant net."""
+    from central.report import net_document_of, net_tables
+
     registry = open_known_registry(_settings(home, registry_url))
     with registry.read() as books:
         document = net_document_of(books, version)

@@ -2,69 +2,33 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 
-from central.identity.files import IdentityFolder
+from central.home import identity_folder, open_registry, store_root
 from central.merge.reconcile import Reconciler
 from central.merge.workshop import Workshop
-from central.registry.registry import Registry
 from central.runners.local import LocalEngine
 from central.runners.ray import RayEngine
 from central.servicers.server import CentralServer
 from central.usecases.center import Center
 from central.usecases.part_files import PartFiles
 from central.usecases.reap import reap
-from transplant.artifact.durable_file import storage_errors, write_durably
+from transplant.artifact.durable_file import write_durably
 from transplant.backends.local_blob_store import LocalBlobStore
 from transplant.backends.system_clock import SystemClock
-from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from pathlib import Path
-
+    from central.registry.registry import Registry
     from central.runners.engine import Engine
     from central.settings import CentralSettings
 
 log = logging.getLogger(__name__)
-
-
-def identity_folder(home: Path) -> IdentityFolder:
-    """Return where a home keeps its certificates."""
-    return IdentityFolder(home / "identity")
-
-
-def open_registry(settings: CentralSettings) -> Registry:
-    """Return the registry of a home, at this release's schema."""
-    with storage_errors(settings.home):
-        try:
-            settings.home.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError, PermissionError) as error:
-            raise InvalidSettings(f"cannot use {settings.home} as home: {error.strerror}") from error
-    registry = Registry(settings.url)
-    registry.upgrade()
-    return registry
-
-
-def open_known_registry(settings: CentralSettings) -> Registry:
-    """Return the registry of a center that exists; looking at a mistyped home must not make one.
-
-    Raises:
-        InvalidSettings: if nothing was provisioned there.
-    """
-    if not settings.registry_url and not (settings.home / "registry.sqlite").is_file():
-        raise InvalidSettings(
-            f"there is no center in {settings.home}; `transplant-central provision ca` makes one"
-        )
-    return open_registry(settings)
 
 
 def compose_center(settings: CentralSettings, registry: Registry) -> Center:
@@ -77,11 +41,6 @@ def compose_center(settings: CentralSettings, registry: Registry) -> Center:
         clock=SystemClock(),
         policy=settings.policy(),
     )
-
-
-def store_root(home: Path) -> Path:
-    """Return the folder of the blob store."""
-    return home / "store"
 
 
 def compose_engine(settings: CentralSettings) -> Engine:
@@ -136,37 +95,3 @@ class Serving:
         self._engine.close()
         self._registry.close()
         log.info("stopped")
-
-
-@contextmanager
-def only_serve(home: Path) -> Generator[None]:
-    """Hold the lock of a home: two merge loops on one registry would work against each other.
-
-    Raises:
-        InvalidSettings: if another `serve` holds it.
-    """
-    home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InvalidSettings(f"another `transplant-central serve` works on {home} already") from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_serving(home: Path) -> bool:
-    """Tell whether a `serve` holds the lock of a home."""
-    try:
-        descriptor = os.open(home / "serve.lock", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False

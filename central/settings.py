@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from central.merge.learn import METHODS
 from central.merge.plan import PlanPolicy
 from central.merge.state import GatePolicy
 from central.merge.tasks import learner_document
@@ -18,7 +17,7 @@ from central.registry.database import sqlite_url
 from central.usecases.center import Policy, ProbePolicy, Quota
 from transplant.artifact.limits import Limits
 from transplant.errors import InvalidName, InvalidSettings
-from transplant.nets.learning import LearnerConfig
+from transplant.nets.learner_config import LABEL_FREE, LearnerConfig
 from transplant.types import checked_name
 
 if TYPE_CHECKING:
@@ -111,8 +110,8 @@ class CentralSettings(BaseSettings):
     @field_validator("method")
     @classmethod
     def _known_method(cls, value: str) -> str:
-        if value not in METHODS or value == "direct-learn":
-            raise ValueError("must be function, closed-form or back-distill: the center has no labels")
+        if value not in LABEL_FREE:
+            raise ValueError(f"must be one of {', '.join(LABEL_FREE)}: the center has no labels")
         return value
 
     @field_validator("kernel")

@@ -10,7 +10,7 @@ from transplant.artifact.codec import write_artifact
 from transplant.artifact.disclosed import seal_answers
 from transplant.datafree.probe import answer_probe
 from transplant.errors import MergeNotPossible
-from transplant.nets.architectures import image_px
+from transplant.nets.architecture_table import image_px
 from transplant.nets.disclosure_layouts import answers_architecture
 
 if TYPE_CHECKING:

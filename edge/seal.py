@@ -16,7 +16,7 @@ from transplant.artifact.codec import read_manifest, seal, write_artifact
 from transplant.artifact.disclosed import seal_statistics
 from transplant.artifact.manifest import Manifest, TrainingRecord
 from transplant.errors import NotFound
-from transplant.nets.architectures import seam_of
+from transplant.nets.architecture_table import seam_of
 from transplant.types import ModuleKind, Task
 
 if TYPE_CHECKING:

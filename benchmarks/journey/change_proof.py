@@ -20,7 +20,7 @@ from transplant.artifact.codec import load_module
 from transplant.artifact.digest import sha256_file
 from transplant.artifact.net_document import net_digest
 from transplant.datafree.procedural_images import procedural_images
-from transplant.nets.architectures import image_px
+from transplant.nets.architecture_table import image_px
 from transplant.nets.measures import as_images
 from transplant.nets.transplant_net import TransplantNet
 

@@ -17,7 +17,8 @@ from edge.datasets.site_dataset import SiteDataset, Split
 from transplant.artifact.codec import load_module
 from transplant.artifact.digest import derive_seed
 from transplant.artifact.manifest import parse_manifest
-from transplant.nets.learning import AdapterProblem, LabelledSamples, LearnerConfig
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learning import AdapterProblem, LabelledSamples
 from transplant.nets.measures import as_images, measure
 from transplant.nets.transplant_net import RouteNet
 

@@ -20,7 +20,7 @@ from benchmarks.quality.cells import Cell
 from transplant.artifact.durable_file import write_durably
 from transplant.backdistill.gradient_pairs import gradient_pair
 from transplant.backdistill.pseudo_gradient import adapter_pseudo_gradient
-from transplant.nets.learning import LearnerConfig
+from transplant.nets.learner_config import LearnerConfig
 from transplant.nets.measures import as_images
 from transplant.nets.task_module import ClassificationModule
 from transplant.nets.transplant_net import RouteNet

@@ -10,7 +10,7 @@ from benchmarks.quality import ablation, exp1, exp2, exp3, table4
 from benchmarks.quality.cells import Bench, Cell
 from benchmarks.quality.methods import METHODS, skip_reason
 from transplant.errors import InvalidSettings
-from transplant.nets.architectures import DEFAULT as ARCHITECTURES
+from transplant.nets.architecture_table import DEFAULT as ARCHITECTURES
 from transplant.types import Task, checked_name
 
 if TYPE_CHECKING:

@@ -24,8 +24,9 @@ from edge.datasets.site_dataset import Split
 from transplant.artifact.digest import derive_seed
 from transplant.backdistill.closed_form import ClosedFormLearner
 from transplant.errors import DisclosureMissing, ForgettingDetected
-from transplant.nets.architectures import image_px, seam_of
-from transplant.nets.learning import AdapterProblem, LearnedAdapter, LearnerConfig, run_learner
+from transplant.nets.architecture_table import image_px, seam_of
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learning import AdapterProblem, LearnedAdapter, run_learner
 from transplant.nets.measures import gap_closed, measure
 from transplant.nets.transplant_net import RouteNet
 from transplant.types import Disclosure

@@ -25,7 +25,7 @@ from edge.teach.teaching import measured
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.durable_file import write_durably
 from transplant.errors import CheckpointInvalid
-from transplant.nets.architectures import default_architecture
+from transplant.nets.architecture_table import default_architecture
 from transplant.nets.measures import as_images, floor
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze

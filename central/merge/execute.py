@@ -20,7 +20,8 @@ from transplant.artifact.manifest import parse_manifest
 from transplant.backends.local_blob_store import LocalBlobStore
 from transplant.errors import CheckpointInvalid, TransplantError, UnexpectedFailure
 from transplant.nets.allocator import keep_freed_memory
-from transplant.nets.learning import AdapterProblem, LearnedAdapter, LearnerConfig
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learning import AdapterProblem, LearnedAdapter
 from transplant.types import Disclosure, ModuleKind
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from central.registry.values import Comparison
 from transplant.artifact.digest import sha256_file, sha256_hex
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import ForgettingDetected, RegistryDamaged, TensorNotFinite
-from transplant.nets.architectures import image_px
+from transplant.nets.architecture_table import image_px
 from transplant.nets.transplant_net import TransplantNet
 from transplant.types import NetVersion
 

@@ -11,7 +11,7 @@ from transplant.artifact.codec import load_module
 from transplant.artifact.manifest import parse_manifest
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import ManifestInvalid, NotFound, PayloadMalformed, SeamMismatch, TensorNotFinite
-from transplant.nets.architectures import image_px
+from transplant.nets.architecture_table import image_px
 from transplant.nets.disclosure_layouts import DISCLOSED_KINDS
 from transplant.types import ModuleKind, Task
 

@@ -8,7 +8,7 @@ from transplant.artifact.digest import derive_seed
 from transplant.artifact.manifest import parse_manifest
 from transplant.datafree.procedural_images import GENERATOR_ID
 from transplant.errors import MergeNotPossible, NotAllowed
-from transplant.nets.architectures import image_px
+from transplant.nets.architecture_table import image_px
 from transplant.nets.disclosures import ProbeRequest
 from transplant.rpc.messages import AskedProbe
 from transplant.types import ModuleKind, Task

@@ -11,7 +11,7 @@ from edge.teach.checkpoint import TrainingInputs, discard_checkpoint, load_check
 from edge.teach.progress import SilentProgress, TeachingProgress
 from edge.teach.teaching import EpochRecord, begin, run_epoch, taught_net
 from transplant.errors import DatasetInvalid
-from transplant.nets.architectures import default_architecture
+from transplant.nets.architecture_table import default_architecture
 
 if TYPE_CHECKING:
     from pathlib import Path

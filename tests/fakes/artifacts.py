@@ -6,7 +6,8 @@ import torch
 
 from transplant.artifact.codec import seal
 from transplant.artifact.manifest import Manifest, TrainingRecord
-from transplant.nets.architectures import DEFAULT, adapter_architecture, build
+from transplant.nets.architecture_table import DEFAULT, adapter_architecture
+from transplant.nets.architectures import build
 from transplant.types import Architecture, ModuleKind, Task
 
 ARCHITECTURE = DEFAULT["vgg_small"]

@@ -11,7 +11,8 @@ from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.net_document import net_digest
 from transplant.datafree.procedural_images import GENERATOR_ID
 from transplant.errors import CenterUnreachable, MergeNotPossible, NotFound
-from transplant.nets.architectures import adapter_architecture, build_adapter
+from transplant.nets.architecture_table import adapter_architecture
+from transplant.nets.architectures import build_adapter
 from transplant.nets.disclosures import ProbeRequest
 from transplant.rpc.messages import AskedProbe, Declared
 from transplant.types import MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict

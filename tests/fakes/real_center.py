@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from central.compose import Serving, identity_folder, open_registry
+from central.compose import Serving
+from central.home import identity_folder, open_registry
 from central.identity.provision import provision_authority, provision_kit
 from central.settings import CentralSettings, read_settings
 from fakes.artifacts import TINY, sealed

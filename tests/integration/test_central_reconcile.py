@@ -10,7 +10,8 @@ from fakes.clock import FakeClock
 from fakes.engine import FakeEngine
 from sqlalchemy import update
 
-from central.compose import compose_center, open_registry, store_root
+from central.compose import compose_center
+from central.home import open_registry, store_root
 from central.merge.reconcile import Reconciler
 from central.merge.state import outstanding
 from central.registry.tables import ProbeDigestRow
@@ -23,7 +24,8 @@ from central.usecases.request_merge import request_merge
 from transplant.artifact.codec import seal
 from transplant.artifact.manifest import parse_manifest
 from transplant.errors import MergeEngineUnavailable, UnexpectedFailure
-from transplant.nets.architectures import adapter_architecture, build
+from transplant.nets.architecture_table import adapter_architecture
+from transplant.nets.architectures import build
 from transplant.types import Identity, MergeState, ModuleKind, Role, Task, Verdict
 
 SETTINGS = {"steps": 2, "synthetic_images": 64, "minimum_agreement": 0.0, "founder": "dog", "attempts": 2}

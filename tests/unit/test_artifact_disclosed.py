@@ -13,7 +13,8 @@ from transplant.artifact.codec import encode_tensors, load_module, write_artifac
 from transplant.artifact.disclosed import load_answers, load_statistics, seal_answers, seal_statistics
 from transplant.artifact.manifest import parse_manifest
 from transplant.errors import ManifestInvalid, PayloadMalformed, UnknownArchitecture
-from transplant.nets.architectures import checked_architecture, tensor_layout
+from transplant.nets.architecture_table import checked_architecture
+from transplant.nets.architectures import tensor_layout
 from transplant.nets.disclosure_layouts import answers_architecture, statistics_architecture
 from transplant.nets.disclosure_layouts import request_of as request_in
 from transplant.rpc.convert import (

@@ -20,8 +20,9 @@ from transplant.errors import (
     MergeNotPossible,
     SeamMismatch,
 )
-from transplant.nets.architectures import default_architecture
-from transplant.nets.learning import AdapterProblem, LabelledSamples, LearnerConfig, new_adapter, run_learner
+from transplant.nets.architecture_table import default_architecture
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learning import AdapterProblem, LabelledSamples, new_adapter, run_learner
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
 from transplant.types import Architecture, Task
@@ -179,7 +180,7 @@ def test_methods_that_run_the_teacher_say_what_to_do_where_it_stays_at_home(meth
 
 def test_faults_are_typed() -> None:
     problem = _same_net(Task.CLASSIFICATION, tuple(range(8)))
-    with pytest.raises(InvalidSettings, match="there are function"):
+    with pytest.raises(InvalidSettings, match="there are transplant"):
         learner_of(LearnerConfig(method="magic"))
     with pytest.raises(InvalidSettings, match="steps"):
         LearnerConfig(steps=-1)

@@ -16,7 +16,8 @@ from transplant.backdistill.pseudo_gradient import (
 )
 from transplant.errors import SeamMismatch
 from transplant.nets.adapter import Adapter
-from transplant.nets.architectures import DEFAULT, build_task_module, seam_of
+from transplant.nets.architecture_table import DEFAULT, seam_of
+from transplant.nets.architectures import build_task_module
 from transplant.types import Architecture, Task
 
 SMALL = Architecture(

@@ -17,11 +17,11 @@ from benchmarks.quality.run_cell import Setting, config_of
 from benchmarks.quality.samples import labelled_samples
 from benchmarks.quality.work import Job
 from benchmarks.records import RecordBook
-from central.merge.learn import METHODS as LEARNED
 from edge.datasets.site_dataset import Split
 from tests.fakes.tiny_data import SquareData
 from transplant.errors import BenchmarkFailed, DatasetInvalid, InvalidName, InvalidSettings
-from transplant.nets.learning import LearnerConfig
+from transplant.nets.learner_config import METHODS as LEARNED
+from transplant.nets.learner_config import LearnerConfig
 from transplant.types import Task
 
 if TYPE_CHECKING:

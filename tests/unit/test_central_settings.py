@@ -8,11 +8,11 @@ import sys
 import pytest
 
 from central import cli
-from central.compose import is_serving, only_serve
+from central.home import is_serving, only_serve
 from central.settings import CentralSettings, read_settings
 from central.usecases.center import ProbePolicy
 from transplant.errors import InvalidSettings
-from transplant.nets.learning import LearnerConfig
+from transplant.nets.learner_config import LearnerConfig
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,8 @@ from transplant.datafree.agreement import agreement
 from transplant.datafree.function_distillation import FunctionLearner
 from transplant.datafree.nudging import nudge
 from transplant.datafree.procedural_images import procedural_images
-from transplant.nets.learning import AdapterProblem, LearnerConfig, run_learner
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learning import AdapterProblem, run_learner
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
 from transplant.types import Architecture, Task

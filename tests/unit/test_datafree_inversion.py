@@ -11,7 +11,7 @@ from transplant.datafree.inversion import invert, moment_error, noise_images
 from transplant.datafree.nudging import random_answers
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import InvalidSettings, SeamMismatch, TensorNotFinite
-from transplant.nets.architectures import default_architecture
+from transplant.nets.architecture_table import default_architecture
 from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
 from transplant.nets.measures import as_images
 from transplant.nets.teacher_net import TeacherNet

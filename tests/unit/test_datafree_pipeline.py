@@ -11,7 +11,8 @@ from transplant.datafree.function_distillation import FunctionLearner, moved
 from transplant.datafree.pipeline import TransplantLearner, best_source
 from transplant.errors import DisclosureMissing, InvalidSettings
 from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
-from transplant.nets.learning import AdapterProblem, LabelledSamples, LearnerConfig, run_learner
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learning import AdapterProblem, LabelledSamples, run_learner
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
 from transplant.types import Architecture, Disclosure, Task

@@ -24,7 +24,7 @@ from transplant.datafree.privacy import (
 )
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import InvalidSettings
-from transplant.nets.architectures import default_architecture, seam_of
+from transplant.nets.architecture_table import default_architecture, seam_of
 from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze

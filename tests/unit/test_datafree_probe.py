@@ -17,7 +17,8 @@ from transplant.artifact.disclosed import seal_answers
 from transplant.datafree.probe import answer_probe, answered_logits, check_answers, flattest, probe_images
 from transplant.datafree.procedural_images import GENERATOR_ID, procedural_images
 from transplant.errors import MergeNotPossible, PayloadMalformed, TensorNotFinite
-from transplant.nets.architectures import DEFAULT, build_category_module
+from transplant.nets.architecture_table import DEFAULT
+from transplant.nets.architectures import build_category_module
 from transplant.nets.disclosures import ProbeAnswers, ProbeRequest
 from transplant.nets.measures import as_images
 from transplant.types import ModuleKind, Task

@@ -12,7 +12,7 @@ from transplant.datafree.feature_sampling import rectified_normal, sample_featur
 from transplant.datafree.feature_statistics import collect_statistics
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DisclosureMissing, SeamMismatch
-from transplant.nets.architectures import default_architecture, seam_of
+from transplant.nets.architecture_table import default_architecture, seam_of
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
 from transplant.types import Disclosure, Seam, Task

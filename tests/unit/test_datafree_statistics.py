@@ -20,7 +20,7 @@ from transplant.datafree.feature_statistics import (
 from transplant.datafree.principal_directions import DirectionSketch
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DatasetInvalid, InvalidSettings, PayloadMalformed, TensorNotFinite
-from transplant.nets.architectures import default_architecture, seam_of
+from transplant.nets.architecture_table import default_architecture, seam_of
 from transplant.nets.measures import as_images
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze

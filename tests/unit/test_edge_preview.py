@@ -11,7 +11,7 @@ from PIL import Image
 from edge.datasets.site_dataset import SiteDataset, Split
 from edge.preview import draw_preview
 from transplant.errors import DatasetInvalid
-from transplant.nets.architectures import default_architecture
+from transplant.nets.architecture_table import default_architecture
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import TransplantNet
 from transplant.types import NetVersion, Route, Task

@@ -8,7 +8,8 @@ import torch
 from edge.teach.statistics import disclose, implied_figures
 from transplant.datafree.feature_statistics import MINIMUM_SAMPLES, collect_statistics
 from transplant.errors import DatasetInvalid, TensorNotFinite
-from transplant.nets.architectures import build_category_module, default_architecture, seam_of
+from transplant.nets.architecture_table import default_architecture, seam_of
+from transplant.nets.architectures import build_category_module
 from transplant.nets.measures import as_images
 from transplant.types import Disclosure
 

@@ -18,7 +18,7 @@ from edge.teach.recipe import Recipe
 from edge.teach.teach import teach
 from edge.teach.teaching import EpochRecord, TeachingState, begin, measured, run_epoch, start_from_sibling
 from transplant.errors import CheckpointInvalid, DatasetInvalid, UnknownArchitecture
-from transplant.nets.architectures import default_architecture
+from transplant.nets.architecture_table import default_architecture
 from transplant.types import Task
 
 RECIPE = Recipe(epochs=3, batch_size=8, learning_rate=0.01, seed=7)

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from transplant.errors import UnknownArchitecture
-from transplant.nets.architectures import (
+from transplant.nets.architecture_table import (
     DEFAULT,
     adapter_architecture,
-    build,
     checked_architecture,
     default_architecture,
     seam_of,
-    tensor_layout,
 )
+from transplant.nets.architectures import build, tensor_layout
 from transplant.nets.teacher_net import TeacherNet, copy_vgg16, load_pretrained_vgg16
+from transplant.nets.torchvision_ops import ensure_torchvision_ops
 from transplant.types import Architecture, ModuleKind, Seam, Task
 
 
@@ -93,6 +93,7 @@ def test_the_layout_is_that_of_the_built_module(architecture_id: str, task: Task
 
 @pytest.mark.slow
 def test_torchvisions_vgg16_moves_over_layer_by_layer() -> None:
+    ensure_torchvision_ops()
     from torchvision.models import vgg16
 
     source = vgg16(weights=None)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from transplant.nets.measures import floor, from_confusion, gap_closed, measure
+from transplant.nets.torchvision_ops import ensure_torchvision_ops
 from transplant.types import Task
 
 
@@ -60,6 +61,7 @@ def test_gap_closed(teacher: float, route: float, constant: float, share: float)
 
 
 def test_torchmetrics_measures_the_same() -> None:
+    ensure_torchvision_ops()
     from torchmetrics.classification import BinaryConfusionMatrix, BinaryJaccardIndex
 
     generator = torch.Generator().manual_seed(0)

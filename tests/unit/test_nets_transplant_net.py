@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from transplant.errors import NotFound
-from transplant.nets.architectures import adapter_architecture, build_adapter
+from transplant.nets.architecture_table import adapter_architecture
+from transplant.nets.architectures import build_adapter
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import TransplantNet
 from transplant.types import Architecture, NetVersion, Route, Task

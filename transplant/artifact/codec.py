@@ -30,7 +30,8 @@ from transplant.artifact.manifest import (
 from transplant.artifact.manifest_fields import DISCLOSED_DTYPES, WEIGHT_DTYPES
 from transplant.artifact.safetensors_header import parse_header, read_header
 from transplant.errors import DigestMismatch, PayloadMalformed, TensorNotFinite, TooLarge
-from transplant.nets.architectures import build, checked_architecture
+from transplant.nets.architecture_table import checked_architecture
+from transplant.nets.architectures import build
 from transplant.nets.disclosure_layouts import DISCLOSED_KINDS
 from transplant.nets.transplant_net import freeze
 

@@ -27,7 +27,7 @@ from transplant.artifact.manifest_fields import (
     allowed_dtypes,
 )
 from transplant.errors import ManifestInvalid, TooLarge
-from transplant.nets.architectures import checked_architecture, seam_of, tensor_layout
+from transplant.nets.architecture_table import checked_architecture, seam_of
 from transplant.nets.disclosure_layouts import DISCLOSED_KINDS, disclosure_seam
 from transplant.types import Architecture, Disclosure, ModuleKind, Seam, Task
 
@@ -142,6 +142,8 @@ def check_layout(manifest: Manifest, limits: Limits = DEFAULT_LIMITS) -> None:
         UnknownArchitecture: if the architecture is not in the table for this kind.
         ManifestInvalid: if seam, tensors or payload size are not those of the architecture.
     """
+    from transplant.nets.architectures import tensor_layout  # torch: seconds that only reading a layout needs
+
     if manifest.payload_bytes > limits.payload_bytes:
         raise TooLarge(f"payload_bytes: {manifest.payload_bytes} is over the limit of {limits.payload_bytes}")
     architecture = checked_architecture(manifest.architecture.to_type(), manifest.kind)

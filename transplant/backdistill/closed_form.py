@@ -24,7 +24,6 @@ from transplant.backdistill.gradient_pairs import gradient_pair
 from transplant.nets.learning import (
     AdapterProblem,
     LearnedAdapter,
-    LearnerConfig,
     LearnerState,
     disclosed_beta,
     new_adapter,
@@ -33,6 +32,7 @@ from transplant.nets.learning import (
 
 if TYPE_CHECKING:
     from transplant.nets.adapter import Adapter
+    from transplant.nets.learner_config import LearnerConfig
 
 RIDGE = 1e-8
 """gamma, as a share of the mean diagonal of sum U U^T."""

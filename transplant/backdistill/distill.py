@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from transplant.nets.adapter import Adapter
-    from transplant.nets.learning import AdapterProblem, LearnerConfig
+    from transplant.nets.learner_config import LearnerConfig
+    from transplant.nets.learning import AdapterProblem
 
 
 class DistillLearner(SampledLearner):

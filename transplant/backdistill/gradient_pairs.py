@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from transplant.backdistill.pseudo_gradient import DummyMasks, DummyRule, pseudo_gradient
-from transplant.nets.architectures import image_px
+from transplant.nets.architecture_table import image_px
 from transplant.types import Task
 
 if TYPE_CHECKING:
-    from transplant.nets.learning import AdapterProblem, LearnerConfig
+    from transplant.nets.learner_config import LearnerConfig
+    from transplant.nets.learning import AdapterProblem
 
 
 def random_output_gradient(

@@ -9,7 +9,7 @@ from transplant.types import Task
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from transplant.nets.learning import LearnerConfig
+    from transplant.nets.learner_config import LearnerConfig
 
 
 def scale_alpha(student_BCHW: Tensor, teacher_BCHW: Tensor) -> Tensor:

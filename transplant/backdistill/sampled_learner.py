@@ -16,7 +16,6 @@ from transplant.errors import InvalidSettings
 from transplant.nets.learning import (
     AdapterProblem,
     LearnedAdapter,
-    LearnerConfig,
     LearnerState,
     disclosed_beta,
     new_adapter,
@@ -28,6 +27,7 @@ from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parame
 
 if TYPE_CHECKING:
     from transplant.nets.adapter import Adapter
+    from transplant.nets.learner_config import LearnerConfig
 
 
 @dataclass(frozen=True)

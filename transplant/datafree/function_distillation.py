@@ -12,6 +12,7 @@ between the two probabilities; per pixel for segmentation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,6 @@ from transplant.nets.learning import (
     AdapterProblem,
     LabelledSamples,
     LearnedAdapter,
-    LearnerConfig,
     LearnerState,
     mixed_precision,
     new_adapter,
@@ -32,6 +32,9 @@ from transplant.nets.learning import (
 from transplant.nets.losses import task_loss
 from transplant.nets.measures import as_images
 from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parameters
+
+if TYPE_CHECKING:
+    from transplant.nets.learner_config import LearnerConfig
 
 _CALIBRATION = 256
 

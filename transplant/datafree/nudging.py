@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transplant.nets.learning import AdapterProblem, LearnerConfig, mixed_precision, step_generator
+from transplant.nets.learning import AdapterProblem, mixed_precision, step_generator
 from transplant.nets.measures import as_images
 from transplant.types import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from transplant.nets.learner_config import LearnerConfig
 
 _CHUNK = 128
 _CALIBRATION = 256

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from transplant.datafree.function_distillation import FunctionLearner, Material
-from transplant.nets.learning import AdapterProblem, LearnedAdapter, LearnerConfig, LearnerState
+from transplant.nets.learning import AdapterProblem, LearnedAdapter, LearnerState
 from transplant.types import Disclosure
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from transplant.nets.learner_config import LearnerConfig
 
 _SEED_STEP = 15_485_863
 

@@ -26,15 +26,15 @@ from transplant.datafree.nudging import nudge
 from transplant.datafree.probe import answered_logits, probe_images
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DisclosureMissing, InvalidSettings
-from transplant.nets.architectures import image_px, seam_of
-from transplant.nets.learning import AdapterProblem, LearnerConfig, step_generator
+from transplant.nets.architecture_table import image_px, seam_of
+from transplant.nets.learning import AdapterProblem, step_generator
 from transplant.nets.measures import as_images
 from transplant.types import Disclosure
 
 if TYPE_CHECKING:
     from transplant.nets.disclosures import DisclosedStatistics, ProbeAnswers
+    from transplant.nets.learner_config import LearnerConfig
 
-SOURCES = ("procedural", "noise", "inverted", "moments", "pca", "proxy")
 _CHUNK = 128
 _HELD_OUT_SEED = 7_919
 
@@ -103,7 +103,7 @@ def _inputs(problem: AdapterProblem, config: LearnerConfig, count: int) -> Tenso
             statistics = _statistics(problem, Disclosure.PCA)
             return sample_features(statistics, seam_of(problem.architecture), count, generator)[0]
         case _:
-            raise InvalidSettings(f"no source {config.source!r}; there are {', '.join(SOURCES)}")
+            raise InvalidSettings(f"source {config.source!r} is not synthesised")
 
 
 def _partly_nudged(problem: AdapterProblem, config: LearnerConfig, images: Tensor) -> Tensor:

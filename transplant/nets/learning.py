@@ -1,4 +1,4 @@
-"""Learning an adapter: the problem, the knobs, the explicit state, and the loop around a learner.
+"""Learning an adapter: the problem, the explicit state, and the loop around a learner.
 
 A learner is a pure quadruple (`prepare`, `init`, `step`, `finish`). Its state is a dictionary of
 tensors and a step counter, so that it can be saved between any two steps and resumed elsewhere; what
@@ -8,8 +8,8 @@ again after a resume, never stored.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -17,15 +17,17 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
-from transplant.errors import CheckpointInvalid, InvalidSettings, MergeCancelled, MergeNotPossible
-from transplant.nets.architectures import adapter_architecture, build_adapter, check_joint, seam_of
+from transplant.errors import CheckpointInvalid, MergeCancelled, MergeNotPossible
+from transplant.nets.architecture_table import adapter_architecture, seam_of
+from transplant.nets.architectures import build_adapter, check_joint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from transplant.nets.adapter import Adapter
     from transplant.nets.disclosures import DisclosedStatistics, ProbeAnswers
+    from transplant.nets.learner_config import LearnerConfig
     from transplant.types import Architecture, Task
 
 
@@ -78,83 +80,6 @@ class AdapterProblem:
                 "answers (method transplant or function), or ask the site to ship modules"
             )
         return self.teacher_task_module
-
-
-@dataclass(frozen=True)
-class LearnerConfig:
-    """Every knob of every learner; a learner ignores what is not its own.
-
-    `source` says what function distillation synthesises x from (`transplant.datafree.sources`).
-    `learning_rate` is Adam's peak (cosine to zero); `weight` is the paper's lambda for classification (a
-    tenth of it for segmentation), in units of 1 / E||D'_T||^2; `label_weight` is that of the labels where
-    function distillation is given any. `drawings` is the share of procedural images that show pen strokes
-    on a calm ground instead of piles of leaves: high where sites look at writing or schematic pictures,
-    low for photographs. `nudge_reach` is the spread of the answers that images are nudged to, in
-    deviations of g_T's answers on untouched ones. `precision` "bfloat16" runs forward passes in mixed
-    precision, for processors that have it in hardware.
-    """
-
-    method: str = "function"
-    source: str = "procedural"
-    layers: int = 3
-    kernel: int = 3
-    steps: int = 600
-    candidates: int = 2
-    batch: int = 32
-    learning_rate: float = 4e-3
-    synthetic_images: int = 3600
-    held_out_images: int = 512
-    drawings: float = 0.5
-    nudged_share: float = 0.5
-    nudge_steps: int = 12
-    nudge_reach: float = 6.0
-    precision: Literal["float32", "bfloat16"] = "float32"
-    weight: float = 10.0
-    label_weight: float = 1.0
-    dummy: str = "lowest-second"
-    enlarged_side: int = 7
-    masks: int = 128
-    checkpoint_every: int = 100
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        least = {
-            "layers": 1,
-            "kernel": 1,
-            "steps": 0,
-            "batch": 1,
-            "synthetic_images": 1,
-            "checkpoint_every": 1,
-            "candidates": 1,
-        }
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise InvalidSettings(f"{name} must be at least {value}; got {getattr(self, name)}")
-        if self.precision not in ("float32", "bfloat16"):
-            raise InvalidSettings(f"precision is float32 or bfloat16; got {self.precision!r}")
-        for name in ("nudged_share", "drawings"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise InvalidSettings(f"{name} must lie in 0..1; got {getattr(self, name)}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON document."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LearnerConfig:
-        """Rebuild from `to_dict`.
-
-        Raises:
-            InvalidSettings: on an unknown name.
-        """
-        unknown = set(values) - {entry.name for entry in fields(cls)}
-        if unknown:
-            raise InvalidSettings(f"unknown learner settings: {', '.join(sorted(unknown))}")
-        return cls(**values)
-
-    def with_seed(self, seed: int) -> LearnerConfig:
-        """Return a copy with another seed."""
-        return replace(self, seed=seed)
 
 
 @dataclass(frozen=True)

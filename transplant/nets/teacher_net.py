@@ -8,12 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from transplant.errors import UnknownArchitecture
-from transplant.nets.architectures import (
-    build_category_module,
-    build_task_module,
-    checked_architecture,
-    image_px,
-)
+from transplant.nets.architecture_table import checked_architecture, image_px
+from transplant.nets.architectures import build_category_module, build_task_module
 from transplant.nets.task_module import initialise
 from transplant.types import Architecture, ModuleKind, Task
 
