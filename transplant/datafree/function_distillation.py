@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transplant.datafree.agreement import agreement
-from transplant.datafree.sources import Synthetic, answers_of, features_of, synthesise
+from transplant.datafree.sources import Synthetic, synthesise
 from transplant.nets.learning import (
     AdapterProblem,
     LabelledSamples,
@@ -71,7 +71,7 @@ class FunctionLearner:
             balanced_odds(answers),
             float(answers.mean()),
             float(answers.std().clamp(min=1e-3)),
-            _beta(problem, synthetic.inputs[-_CALIBRATION:]),
+            _beta(problem, synthetic.images[-_CALIBRATION:]),
         )
 
     def init(self, problem: AdapterProblem, config: LearnerConfig, material: Material) -> LearnerState:
@@ -92,9 +92,8 @@ class FunctionLearner:
         generator = step_generator(config, state.step)
         chosen = torch.multinomial(material.odds, config.batch, replacement=True, generator=generator)
         with mixed_precision(config):
-            features = features_of(problem, material.synthetic.inputs[chosen])
+            features, wanted = material.synthetic.batch(problem, chosen)
             logits = problem.host_task_module(adapter(features)).to(torch.float32)
-        wanted = material.synthetic.answers[chosen]
         loss = imitation_loss(logits, wanted, material.mean, material.deviation)
         figures = {"loss": float(loss.detach())}
         if problem.labelled is not None:
@@ -117,7 +116,7 @@ class FunctionLearner:
         load_parameters(adapter, state.tensors)
         adapter.eval()
         held_out = material.held_out
-        answers = answers_of(problem, held_out.inputs, nn.Sequential(adapter, problem.host_task_module))
+        answers = held_out.answers_of(problem, nn.Sequential(adapter, problem.host_task_module))
         answers = _on_grid(answers, held_out.answers)
         loss = imitation_loss(answers, held_out.answers, material.mean, material.deviation)
         figures = agreement(answers, held_out.answers) | {"loss": float(loss), "beta": material.beta}
@@ -167,7 +166,8 @@ def _labelled_losses(
     chosen = torch.randperm(len(images), generator=generator)[:size]
     images, targets = moved(images[chosen], targets[chosen], generator)
     with mixed_precision(config):
-        features = features_of(problem, images)
+        with torch.no_grad():
+            features = problem.category_module(as_images(images))
         logits = problem.host_task_module(adapter(features)).to(torch.float32)
     task = task_loss(logits, targets, problem.task)
     if problem.teacher_task_module is None:
@@ -195,13 +195,13 @@ def moved(images_u8: Tensor, targets: Tensor, generator: torch.Generator) -> tup
 
 
 @torch.no_grad()
-def _beta(problem: AdapterProblem, inputs: Tensor) -> float:
+def _beta(problem: AdapterProblem, images_u8: Tensor) -> float:
     """Return E||f_S(I)||_F / E||f(I)||_F: as disclosed, or both on the same synthetic images."""
     if problem.mean_norm is not None and problem.host_mean_norm is not None:
         return problem.host_mean_norm / problem.mean_norm
-    if inputs.dtype != torch.uint8:
+    if not len(images_u8):
         return 1.0  # features without images: nothing to push through the host's f
-    images = as_images(inputs)
+    images = as_images(images_u8)
     norms = [
         f(images).flatten(1).norm(dim=1).mean()
         for f in (problem.host_category_module, problem.category_module)

@@ -2,8 +2,8 @@
 
 An image is a pile of overlapping shapes (ellipses, boxes, triangles, pen strokes) with power-law
 sizes, low-chroma colours and 1/f textures, over a textured ground; or a *drawing*, a few pen strokes on a
-calm ground. Then comes a little blur, a change of contrast and noise. Everything is computed for a whole
-batch at once, and an image is a function of (generator version, seed, index, size, share of drawings)
+calm ground. Then comes a little blur, a change of contrast and noise. Everything is drawn for a whole batch
+at once, pixels are computed for the shapes that show alone, and an image is a function of (generator version, seed, index, size, share of drawings)
 alone, so that two parties can make the very same images.
 """
 
@@ -24,6 +24,7 @@ BATCH = 64
 _LEAVES = 24
 _SMALLEST = 0.04  # radius over image side
 _LARGEST = 0.45
+_STROKE = 3  # the kind of shape that all shapes of a drawing are
 _STROKE_POINTS = 5
 _STROKE_STEPS = 3
 
@@ -59,14 +60,15 @@ def _batch(side: int, drawings: float, generator: torch.Generator) -> Tensor:
     leaves = torch.randint(3, _LEAVES + 1, (count,), generator=generator)
     leaves = torch.where(drawn, 1 + leaves // 4, leaves)
     for index in range(_LEAVES):
-        mask = _leaf(drawn, side, x, y, generator)
-        mask = mask * (index < leaves).to(mask.dtype).view(count, 1, 1)
-        texture = textures[torch.randint(0, len(textures), (count,), generator=generator)]
+        shown = torch.nonzero(index < leaves).flatten()
+        mask = _leaf(drawn, shown, x, y, generator)
+        texture = torch.randint(0, len(textures), (count,), generator=generator)
         contrast = _uniform((count, 1, 1, 1), 0.0, 0.35, generator).square() * 2
         colour = _colour(count, generator)
         colour = torch.where(drawn.view(count, 1), _ink(colour, ground), colour)
-        paint = colour.view(count, 3, 1, 1) + calm * contrast * texture
-        image = torch.lerp(image, paint, mask.unsqueeze(1))
+        relief = (calm * contrast)[shown] * textures[texture[shown]]
+        paint = colour[shown].view(-1, 3, 1, 1) + relief
+        image[shown] = torch.lerp(image[shown], paint, mask.unsqueeze(1))
     image = _blur(image, generator)
     gain = torch.exp(_uniform((count, 1, 1, 1), -0.4, 0.3, generator))
     image = (image - 0.5) * gain + 0.5 + _uniform((count, 1, 1, 1), -0.1, 0.1, generator)
@@ -111,10 +113,11 @@ def _textures(count: int, side: int, generator: torch.Generator) -> Tensor:
     return (noise / noise.std((1, 2), keepdim=True).clamp(min=1e-6)).unsqueeze(1)
 
 
-def _leaf(drawn: Tensor, side: int, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
-    """Return one soft-edged shape an image, (count, side, side) in [0, 1], of a kind drawn per image.
+def _leaf(drawn: Tensor, shown: Tensor, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+    """Return one soft-edged shape an image, (shown, side, side) in [0, 1], of a kind drawn per image.
 
-    On a drawing (where `drawn` is set) every shape is a pen stroke of middling size.
+    On a drawing (where `drawn` is set) every shape is a pen stroke of middling size. Random numbers are drawn
+    for every image, pixels computed for the images at the places `shown` alone.
     """
     count = len(drawn)
     drawing = drawn.view(count, 1, 1)
@@ -127,35 +130,53 @@ def _leaf(drawn: Tensor, side: int, x: Tensor, y: Tensor, generator: torch.Gener
     aspect = torch.exp(_uniform((count, 1, 1), -0.9, 0.9, generator))
     angle = _uniform((count, 1, 1), 0.0, math.pi, generator)
     cos, sin = angle.cos(), angle.sin()
-    dx, dy = x - centre[0], y - centre[1]
-    u, v = (cos * dx + sin * dy) / aspect, (cos * dy - sin * dx) * aspect
-    ellipse = (u.square() + v.square()).sqrt() - radius
-    box = torch.maximum(u.abs(), v.abs()) - radius
-    triangle = torch.maximum(v * 0.5 + u.abs() * 0.866, -v) - radius * 0.6
-    distances = torch.stack([ellipse, box, triangle, _stroke(count, x, y, centre, radius, generator)])
-    kind = torch.where(drawn, 3, torch.randint(0, 4, (count,), generator=generator))
-    distance = distances[kind, torch.arange(count)]
+    path = _stroke_path(centre, radius, generator)
+    width = _uniform((count, 1, 1), 0.015, 0.06, generator)
+    kind = torch.where(drawn, _STROKE, torch.randint(0, 4, (count,), generator=generator))
+    side = x.shape[-1]
     softness = _uniform((count, 1, 1), 0.3, 1.2, generator) / side
-    return (0.5 - distance / (2 * softness)).clamp(0, 1)
+    distance = torch.empty(len(shown), side, side)
+    for shape in kind[shown].unique().tolist():
+        among = kind[shown] == shape
+        at = shown[among]
+        if shape == _STROKE:
+            distance[among] = _to_stroke(path[:, :, at], x, y) - width[at]
+            continue
+        dx, dy = x - centre[0, at], y - centre[1, at]
+        u, v = (cos[at] * dx + sin[at] * dy) / aspect[at], (cos[at] * dy - sin[at] * dx) * aspect[at]
+        distance[among] = _to_outline(shape, u, v, radius[at])
+    return (0.5 - distance / (2 * softness[shown])).clamp(0, 1)
 
 
-def _stroke(
-    count: int, x: Tensor, y: Tensor, centre: Tensor, radius: Tensor, generator: torch.Generator
-) -> Tensor:
-    """Return the distance to the edge of a pen stroke: a spline through random points of a box.
+def _to_outline(shape: int, u: Tensor, v: Tensor, radius: Tensor) -> Tensor:
+    """Return the distance of places (u, v) to the edge of an ellipse (0), a box (1) or a triangle (2)."""
+    if shape == 0:
+        return (u.square() + v.square()).sqrt() - radius
+    if shape == 1:
+        return torch.maximum(u.abs(), v.abs()) - radius
+    return torch.maximum(v * 0.5 + u.abs() * 0.866, -v) - radius * 0.6
+
+
+def _stroke_path(centre: Tensor, radius: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a pen stroke's path, (2, corners, count): a spline through random points of a box.
 
     Few points in a box, joined smoothly, give what written characters are made of: bars, hooks, loops.
     """
+    count = len(radius)
     points = _uniform((2, _STROKE_POINTS, count), -1.0, 1.0, generator)
     points[0] *= 0.75  # characters are taller than wide
-    path = _spline(points) * radius.view(1, 1, count) + centre.view(2, 1, count)
+    return _spline(points) * radius.view(1, 1, count) + centre.view(2, 1, count)
+
+
+def _to_stroke(path_2PC: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Return the distance of every place to a path."""
+    count, corners = path_2PC.shape[2], path_2PC.unbind(1)
     nearest = torch.full((count, x.shape[-1], x.shape[-1]), 1e9)
-    for start, end in zip(path.unbind(1), path.unbind(1)[1:], strict=False):
+    for start, end in zip(corners, corners[1:], strict=False):
         (ax, ay), (bx, by) = start.view(2, count, 1, 1), (end - start).view(2, count, 1, 1)
         along = (((x - ax) * bx + (y - ay) * by) / (bx.square() + by.square()).clamp(min=1e-9)).clamp(0, 1)
         nearest = torch.minimum(nearest, (x - ax - along * bx).square() + (y - ay - along * by).square())
-    width = _uniform((count, 1, 1), 0.015, 0.06, generator)
-    return nearest.sqrt() - width
+    return nearest.sqrt()
 
 
 def _spline(points_2PC: Tensor) -> Tensor:

@@ -9,6 +9,8 @@
 | pca | level pca | drawn from the disclosed mean maps and principal directions |
 | proxy | public images | f(unlabelled public images), a share of them nudged |
 
+The last three are blended with procedural images.
+
 Where the site keeps g_T at home, x are the images that it answered about.
 """
 
@@ -25,7 +27,7 @@ from transplant.datafree.inversion import invert, noise_images
 from transplant.datafree.nudging import nudge
 from transplant.datafree.probe import answered_logits, probe_images
 from transplant.datafree.procedural_images import procedural_images
-from transplant.errors import DisclosureMissing, InvalidSettings
+from transplant.errors import DisclosureMissing
 from transplant.nets.architecture_table import image_px, seam_of
 from transplant.nets.learning import AdapterProblem, step_generator
 from transplant.nets.measures import as_images
@@ -36,30 +38,36 @@ if TYPE_CHECKING:
     from transplant.nets.learner_config import LearnerConfig
 
 _CHUNK = 128
+_FEWEST_PUBLIC = 16
 _HELD_OUT_SEED = 7_919
 
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Inputs with g_T's answers: uint8 images (N, 3, H, W), or float32 features x (N, C, H', W')."""
+    """Synthetic images and, behind them, features without images; g_T's answers for all of them."""
 
-    inputs: Tensor
-    answers: Tensor
+    images: Tensor  # uint8 (N, 3, H, W)
+    features: Tensor  # float32 (K, C, H', W'), K = 0 for most sources
+    answers: Tensor  # (N + K, 1), or (N + K, 1, H, W) for segmentation
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.answers)
 
+    @torch.no_grad()
+    def batch(self, problem: AdapterProblem, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Return x (B, C, H', W') and the answers of the chosen places."""
+        images, features = chosen[chosen < len(self.images)], chosen[chosen >= len(self.images)]
+        parts = [problem.category_module(as_images(self.images[images]))] if len(images) else []
+        if len(features):
+            parts.append(self.features[features - len(self.images)])
+        return torch.cat(parts), self.answers[torch.cat([images, features])]
 
-@torch.no_grad()
-def features_of(problem: AdapterProblem, inputs: Tensor) -> Tensor:
-    """Return x: images go through f, features are x already."""
-    return problem.category_module(as_images(inputs)) if inputs.dtype == torch.uint8 else inputs
-
-
-@torch.no_grad()
-def answers_of(problem: AdapterProblem, inputs: Tensor, head: nn.Module) -> Tensor:
-    """Return head(x) in float32, chunk by chunk."""
-    return torch.cat([head(features_of(problem, part)) for part in inputs.split(_CHUNK)])
+    @torch.no_grad()
+    def answers_of(self, problem: AdapterProblem, head: nn.Module) -> Tensor:
+        """Return head(x) in float32 for all of x, chunk by chunk."""
+        return torch.cat(
+            [head(self.batch(problem, chosen)[0]) for chosen in torch.arange(len(self)).split(_CHUNK)]
+        )
 
 
 def synthesise(problem: AdapterProblem, config: LearnerConfig) -> tuple[Synthetic, Synthetic]:
@@ -67,27 +75,43 @@ def synthesise(problem: AdapterProblem, config: LearnerConfig) -> tuple[Syntheti
 
     Raises:
         DisclosureMissing: if the site did not disclose what the source needs.
-        InvalidSettings: if there is no such source.
     """
     if problem.teacher_task_module is None:
-        return _split(_answered(problem), config)
-    if config.source == "proxy":
-        return _proxy(problem, config)
-    count = config.synthetic_images
-    inputs = _inputs(problem, config, count)
-    held_out = _inputs(problem, config.with_seed(config.seed + _HELD_OUT_SEED), config.held_out_images)
-    parts = [Synthetic(each, answers_of(problem, each, problem.teacher)) for each in (inputs, held_out)]
-    return parts[0], parts[1]
+        return _answered(problem, config)
+    held_out = config.with_seed(config.seed + _HELD_OUT_SEED)
+    return (
+        _synthetic(problem, config, config.synthetic_images, held_out=False),
+        _synthetic(problem, held_out, config.held_out_images, held_out=True),
+    )
 
 
-def _inputs(problem: AdapterProblem, config: LearnerConfig, count: int) -> Tensor:
+def _synthetic(problem: AdapterProblem, config: LearnerConfig, count: int, *, held_out: bool) -> Synthetic:
+    """Make `count` x of the config's source; sources of disclosed things are blended with procedural images.
+
+    Statistics know little of edges and textures, public images little of this category: each covers
+    what the other misses.
+    """
+    seam = seam_of(problem.architecture)
+    features = torch.empty(0, seam.channels, seam.height, seam.width)
+    blended = round(config.blend * count) if config.source in ("moments", "pca", "proxy") else 0
+    told = count - blended
+    images = _procedural(problem, config, blended) if blended else None
+    if config.source == "pca":
+        statistics = _statistics(problem, Disclosure.PCA)
+        features = sample_features(statistics, seam, told, step_generator(config, -3))[0]
+    else:
+        own = _images(problem, config, told, held_out=held_out)
+        images = own if images is None else torch.cat([images, own])
+    if images is None:
+        images = torch.empty(0, 3, 2 * seam.height, 2 * seam.width, dtype=torch.uint8)
+    unanswered = Synthetic(images, features, torch.empty(len(images) + len(features)))
+    return Synthetic(images, features, unanswered.answers_of(problem, problem.teacher))
+
+
+def _images(problem: AdapterProblem, config: LearnerConfig, count: int, *, held_out: bool) -> Tensor:
     side = image_px(problem.architecture)
     generator = step_generator(config, -3)
     match config.source:
-        case "procedural":
-            return _partly_nudged(
-                problem, config, procedural_images(count, side, config.seed, config.drawings)
-            )
         case "noise":
             return noise_images(count, side, config.seed)
         case "inverted":
@@ -99,11 +123,15 @@ def _inputs(problem: AdapterProblem, config: LearnerConfig, count: int) -> Tenso
             start = procedural_images(count, side, config.seed, config.drawings)
             return invert(problem.category_module, problem.teacher, start, problem.task, generator,
                           statistics=statistics, precision=config.precision)  # fmt: skip
-        case "pca":
-            statistics = _statistics(problem, Disclosure.PCA)
-            return sample_features(statistics, seam_of(problem.architecture), count, generator)[0]
+        case "proxy":
+            return _public(problem, config, count, held_out=held_out)
         case _:
-            raise InvalidSettings(f"source {config.source!r} is not synthesised")
+            return _procedural(problem, config, count)
+
+
+def _procedural(problem: AdapterProblem, config: LearnerConfig, count: int) -> Tensor:
+    images = procedural_images(count, image_px(problem.architecture), config.seed, config.drawings)
+    return _partly_nudged(problem, config, images)
 
 
 def _partly_nudged(problem: AdapterProblem, config: LearnerConfig, images: Tensor) -> Tensor:
@@ -125,34 +153,28 @@ def _statistics(problem: AdapterProblem, level: Disclosure) -> DisclosedStatisti
     return told
 
 
-def _proxy(problem: AdapterProblem, config: LearnerConfig) -> tuple[Synthetic, Synthetic]:
+def _public(problem: AdapterProblem, config: LearnerConfig, count: int, *, held_out: bool) -> Tensor:
+    """Return up to `count` public images: every eighth is kept for the held-out part."""
     images = problem.proxy_images
-    if images is None or not len(images):
-        raise DisclosureMissing("source proxy needs a folder of public images at the center: give one")
-    order = torch.randperm(len(images), generator=step_generator(config, -3))
-    order = order[: config.synthetic_images + config.held_out_images]
-    held_out = min(config.held_out_images, len(order) // 8)
-    inputs = _partly_nudged(problem, config, images[order[held_out:]])
-    parts = [
-        Synthetic(each, answers_of(problem, each, problem.teacher))
-        for each in (inputs, images[order[:held_out]])
-    ]
-    return parts[0], parts[1]
+    if images is None or len(images) < _FEWEST_PUBLIC:
+        raise DisclosureMissing(
+            f"source proxy needs a folder of at least {_FEWEST_PUBLIC} public images at the center: give one"
+        )
+    places = torch.arange(len(images))
+    places = places[(places % 8 == 0) if held_out else (places % 8 != 0)]
+    order = torch.randperm(len(places), generator=step_generator(config, -3))[:count]
+    return _partly_nudged(problem, config, images[places[order]])
 
 
-def _answered(problem: AdapterProblem) -> Synthetic:
+def _answered(problem: AdapterProblem, config: LearnerConfig) -> tuple[Synthetic, Synthetic]:
+    """Return what the site answered about, a random part of it held out."""
     answers: ProbeAnswers | None = problem.answers
     if answers is None:
         raise DisclosureMissing("the site keeps its task module at home and has not answered a probe yet")
-    return Synthetic(probe_images(answers.request, answers.chosen_N), answered_logits(answers))
-
-
-def _split(answered: Synthetic, config: LearnerConfig) -> tuple[Synthetic, Synthetic]:
-    """Hold a random part of the answered images back."""
-    order = torch.randperm(len(answered), generator=step_generator(config, -3))
+    seam = seam_of(problem.architecture)
+    features = torch.empty(0, seam.channels, seam.height, seam.width)
+    images, logits = probe_images(answers.request, answers.chosen_N), answered_logits(answers)
+    order = torch.randperm(len(images), generator=step_generator(config, -3))
     held_out = min(config.held_out_images, len(order) // 8)
-    parts = [
-        Synthetic(answered.inputs[each], answered.answers[each])
-        for each in (order[held_out:], order[:held_out])
-    ]
+    parts = [Synthetic(images[each], features, logits[each]) for each in (order[held_out:], order[:held_out])]
     return parts[0], parts[1]

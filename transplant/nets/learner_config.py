@@ -23,14 +23,15 @@ SOURCES = ("procedural", "noise", "inverted", "moments", "pca", "proxy")
 class LearnerConfig:
     """Every knob of every learner; a learner ignores what is not its own.
 
-    `source` says what function distillation synthesises x from (`transplant.datafree.sources`).
-    `learning_rate` is Adam's peak (cosine to zero); `weight` is the paper's lambda for classification (a
-    tenth of it for segmentation), in units of 1 / E||D'_T||^2; `label_weight` is that of the labels where
-    function distillation is given any. `drawings` is the share of procedural images that show pen strokes
-    on a calm ground instead of piles of leaves: high where sites look at writing or schematic pictures,
-    low for photographs. `nudge_reach` is the spread of the answers that images are nudged to, in
-    deviations of g_T's answers on untouched ones. `precision` "bfloat16" runs forward passes in mixed
-    precision, for processors that have it in hardware.
+    `source` says what function distillation synthesises x from (`transplant.datafree.sources`); `blend` is
+    the share of procedural images beside what was disclosed. `learning_rate` is Adam's peak (cosine to
+    zero); `weight` is the paper's lambda for classification (a tenth of it for segmentation), in units of
+    1 / E||D'_T||^2; `label_weight` is that of the labels where function distillation is given any.
+    `drawings` is the share of procedural images that show pen strokes on a calm ground instead of piles
+    of leaves: high where sites look at writing or schematic pictures, low for photographs. `nudge_reach`
+    is the spread of the answers that images are nudged to, in deviations of g_T's answers on untouched
+    ones. `candidates` is how many starts the method `transplant` tries. `precision` "bfloat16" runs
+    forward passes in mixed precision, for processors that have it in hardware.
     """
 
     method: str = "function"
@@ -44,6 +45,7 @@ class LearnerConfig:
     synthetic_images: int = 3600
     held_out_images: int = 512
     drawings: float = 0.5
+    blend: float = 0.5
     nudged_share: float = 0.5
     nudge_steps: int = 12
     nudge_reach: float = 6.0
@@ -74,7 +76,7 @@ class LearnerConfig:
                 raise InvalidSettings(f"no {name} {getattr(self, name)!r}; there are {', '.join(known)}")
         if self.precision not in ("float32", "bfloat16"):
             raise InvalidSettings(f"precision is float32 or bfloat16; got {self.precision!r}")
-        for name in ("nudged_share", "drawings"):
+        for name in ("nudged_share", "drawings", "blend"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidSettings(f"{name} must lie in 0..1; got {getattr(self, name)}")
 
