@@ -30,7 +30,7 @@ def journey(
         str | None, typer.Option(help="one site each, by comma; the first founds the net")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="of the teachers")] = None,
-    steps: Annotated[int | None, typer.Option(help="of the adapters")] = None,
+    steps: Annotated[int, typer.Option(help="of the adapters")] = 600,
     layers: Annotated[int | None, typer.Option(help="of the adapters")] = None,
     disclosure: Annotated[
         Disclosure, typer.Option(help="what a site tells of its features")

@@ -133,6 +133,13 @@ def serve(
         float | None,
         typer.Option(help="Share of drawings among synthetic images: high for writing, low for photos."),
     ] = None,
+    nudged_share: Annotated[
+        float | None, typer.Option(help="Share of images that are moved to a teacher's sure answers.")
+    ] = None,
+    nudge_steps: Annotated[int | None, typer.Option(help="Gradient steps of that moving.")] = None,
+    candidates: Annotated[
+        int | None, typer.Option(help="Starts of an adapter, of which the best goes on.")
+    ] = None,
     probe_pool: Annotated[
         int | None, typer.Option(help="Synthetic images that a site chooses from which ships outputs only.")
     ] = None,

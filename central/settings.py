@@ -35,6 +35,9 @@ _LEARNER = (
     "checkpoint_every",
     "precision",
     "drawings",
+    "nudged_share",
+    "nudge_steps",
+    "candidates",
 )
 _DEFAULT = LearnerConfig()
 _PROBE = ProbePolicy()
@@ -81,6 +84,9 @@ class CentralSettings(BaseSettings):
     checkpoint_every: Count = _DEFAULT.checkpoint_every
     precision: Literal["float32", "bfloat16"] = _DEFAULT.precision
     drawings: Annotated[float, Field(ge=0, le=1)] = _DEFAULT.drawings
+    nudged_share: Annotated[float, Field(ge=0, le=1)] = _DEFAULT.nudged_share
+    nudge_steps: Count = _DEFAULT.nudge_steps
+    candidates: Annotated[int, Field(ge=1, le=16)] = _DEFAULT.candidates
 
     probe_pool: Annotated[int, Field(ge=1, le=1 << 20)] = _PROBE.pool
     probe_count: Annotated[int, Field(ge=1, le=1 << 16)] = _PROBE.count

@@ -189,7 +189,9 @@ class Federation:
         command = [*_console("central"), "serve", "--home", str(self.center_home), "--listen", self.address]
         command += ["--founder", plan.founder, "--runner", plan.runner, "--workers", str(plan.workers)]
         command += ["--precision", plan.precision, "--drawings", str(plan.drawings)]
-        return command + _given({"--steps": plan.steps, "--layers": plan.layers})
+        command += ["--steps", str(plan.steps), "--synthetic-images", str(plan.synthetic_images)]
+        command += ["--nudged-share", str(plan.nudged_share), "--nudge-steps", str(plan.nudge_steps)]
+        return command + _given({"--candidates": plan.candidates, "--layers": plan.layers})
 
     def _site_command(self, category: str, *verb: str) -> list[str]:
         plan = self.plan

@@ -29,7 +29,11 @@ class JourneyPlan:
         categories: one site each, named like its category; the first founds the net.
         seed: of the sites' training and the data they draw; the merges derive theirs from the merge key.
         epochs: of the teachers.
-        steps: of the adapters.
+        steps: of the adapters; a journey shows the whole path, so its merges are shorter than the default.
+        synthetic_images: for each merge.
+        nudged_share: of them.
+        nudge_steps: of each nudged image.
+        candidates: starts of an adapter.
         layers: of the adapters.
         disclosure: how much about its features each site tells.
         runner: the engine of the merges, `ray` or `local`.
@@ -41,7 +45,11 @@ class JourneyPlan:
     categories: tuple[str, ...]
     seed: int = 0
     epochs: int | None = None
-    steps: int | None = None
+    steps: int = 600
+    synthetic_images: int = 3600
+    nudged_share: float = 0.5
+    nudge_steps: int = 12
+    candidates: int = 1
     layers: int | None = None
     disclosure: str = "none"
     runner: str = "ray"

@@ -34,20 +34,20 @@ class LearnerConfig:
     forward passes in mixed precision, for processors that have it in hardware.
     """
 
-    method: str = "function"
+    method: str = "transplant"
     source: str = "procedural"
     layers: int = 3
     kernel: int = 3
-    steps: int = 600
+    steps: int = 2000
     candidates: int = 2
     batch: int = 32
     learning_rate: float = 4e-3
-    synthetic_images: int = 3600
+    synthetic_images: int = 12_000
     held_out_images: int = 512
     drawings: float = 0.5
     blend: float = 0.5
-    nudged_share: float = 0.5
-    nudge_steps: int = 12
+    nudged_share: float = 0.25
+    nudge_steps: int = 6
     nudge_reach: float = 6.0
     precision: Literal["float32", "bfloat16"] = "float32"
     weight: float = 10.0
