@@ -11,6 +11,7 @@ from benchmarks.quality.cells import Cell
 from benchmarks.quality.run_cell import Setting, run_cell
 from benchmarks.quality.teachers import train_teacher
 from transplant.errors import TransplantError
+from transplant.nets.allocator import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def work(line: str, threads: int) -> str:
     import torch
 
     torch.set_num_threads(threads)
+    keep_freed_memory()
     job = Job.from_json(line)
     try:
         if job.category is not None:
