@@ -93,7 +93,7 @@ test-fast: $(STAMP) ## The tests that take less than ten seconds each
 
 .PHONY: demo
 demo: $(STAMP) ## One center, five sites, one universal net: ends with a table and build/demo/report.json
-	$(BIN)/transplant-bench journey --data scenes --steps 500 --fresh --out $(OUT)
+	$(BIN)/transplant-bench journey --data scenes --fresh --out $(OUT)
 
 .PHONY: clean
 clean: ## Remove what was built (not .venv; `rm -rf .venv` does that)

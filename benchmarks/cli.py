@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
-from benchmarks.machine import fast_precision
+from benchmarks.machine import fast_precision, this_machine
 from benchmarks.records import QUALITY_BENCHES, read_records
 from transplant.errors import BenchmarkFailed, TransplantError
 from transplant.types import Disclosure
@@ -35,6 +35,9 @@ def journey(
     disclosure: Annotated[
         Disclosure, typer.Option(help="what a site tells of its features")
     ] = Disclosure.NONE,
+    ship: Annotated[
+        str, typer.Option(help="modules, or outputs: all but the founder keep their task modules")
+    ] = "modules",
     runner: Annotated[str, typer.Option(help="engine of the merges: ray or local")] = "ray",
     workers: Annotated[int, typer.Option(min=1, help="merges side by side")] = 2,
     precision: Annotated[
@@ -65,7 +68,8 @@ def journey(
             epochs=epochs,
             steps=steps,
             layers=layers,
-            disclosure=disclosure,
+            disclosure=disclosure.value,
+            ship=ship,
             runner=runner,
             workers=workers,
             precision=precision or fast_precision(),
@@ -163,6 +167,39 @@ def quality(
         command=shlex.join(["transplant-bench", *sys.argv[1:]]),
     )
     console.print(f"{ran.teachers} teachers and {ran.cells} cells run; now: transplant-bench report {out}")
+
+
+@app.command()
+def speed(
+    bench: Annotated[str, typer.Argument(help="pseudo-gradient, closed-form or vgg16-merge")],
+    out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
+    tasks: Annotated[str, typer.Option(help="of the task modules, by comma")] = "classification,segmentation",
+    arch: Annotated[str | None, typer.Option(help="vgg_small or vgg16 alone [both, where both run]")] = None,
+    repetitions: Annotated[int, typer.Option(min=1, help="of each variant, in turns; a merge runs once")] = 5,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="of a merge [all cores]; the rest runs on one")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="of a merge [bfloat16 where the processor computes in it]")
+    ] = None,
+) -> None:
+    """Measure time and memory beside a baseline of the same run, on random nets; missed bars are an error."""
+    from benchmarks.speed.plan import planned  # torch takes seconds: --help should not
+    from benchmarks.speed.run import run_speed
+
+    cases = planned(
+        bench,
+        tasks=tasks,
+        arch=arch,
+        precision=precision or fast_precision(),
+        threads=threads or this_machine().cores,
+    )
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    missed = run_speed(
+        cases, out, console, repetitions=repetitions, command=shlex.join(["transplant-bench", *sys.argv[1:]])
+    )
+    if missed:
+        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
 
 
 @app.command()

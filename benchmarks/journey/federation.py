@@ -198,6 +198,7 @@ class Federation:
         command = [*_console("edge"), *verb, "--home", str(self.site_home(category))]
         command += ["--kit", str(self.kit(category)), "--data", plan.data, "--category", category]
         command += ["--seed", str(plan.seed), "--disclosure", plan.disclosure, "--precision", plan.precision]
+        command += ["--ship", "modules" if category == plan.founder else plan.ship]
         return command + _given({"--epochs": plan.epochs})
 
     def _preview_of(self, category: str) -> Child:

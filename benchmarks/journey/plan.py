@@ -32,10 +32,10 @@ class JourneyPlan:
         steps: of the adapters; a journey shows the whole path, so its merges are shorter than the default.
         synthetic_images: for each merge.
         nudged_share: of them.
-        nudge_steps: of each nudged image.
         candidates: starts of an adapter.
         layers: of the adapters.
         disclosure: how much about its features each site tells.
+        ship: `outputs` keeps every task module at its site, but the founder's, which the net is made of.
         runner: the engine of the merges, `ray` or `local`.
         workers: how many merges run side by side.
         precision: of the forward passes of teachers and adapters while they learn.
@@ -48,10 +48,10 @@ class JourneyPlan:
     steps: int = 600
     synthetic_images: int = 3600
     nudged_share: float = 0.5
-    nudge_steps: int = 12
     candidates: int = 1
     layers: int | None = None
     disclosure: str = "none"
+    ship: str = "modules"
     runner: str = "ray"
     workers: int = 2
     precision: str = "float32"
@@ -60,6 +60,11 @@ class JourneyPlan:
     def drawings(self) -> float:
         """Return which share of the synthetic images are drawings: what an operator knows of the domain."""
         return 0.9 if self.data == "scenes" else 0.2
+
+    @property
+    def nudge_steps(self) -> int:
+        """Return the gradient steps of a nudged image: few for small drawings, finer ones for photographs."""
+        return 7 if self.data == "scenes" else 12
 
     @property
     def founder(self) -> str:
@@ -85,12 +90,14 @@ def checked_plan(plan: JourneyPlan) -> JourneyPlan:
 
     Raises:
         InvalidName: for a category that cannot name a site.
-        InvalidSettings: for fewer than two categories, or one named twice.
+        InvalidSettings: for fewer than two categories, one named twice, or an unknown way to ship.
     """
     for category in plan.categories:
         checked_name("category", category)
     if len(plan.categories) < 2 or len(set(plan.categories)) != len(plan.categories):
         raise InvalidSettings("--categories takes at least two different ones: a founder and those it hosts")
+    if plan.ship not in ("modules", "outputs"):
+        raise InvalidSettings(f"--ship takes modules or outputs; got {plan.ship!r}")
     return plan
 
 

@@ -194,6 +194,8 @@ def test_a_plan_that_cannot_run_is_refused_at_once():
         checked_plan(replace(PLAN, categories=("digit-0",)))
     with pytest.raises(InvalidName):
         checked_plan(replace(PLAN, categories=("digit-0", "../etc")))
+    with pytest.raises(InvalidSettings, match="modules or outputs"):
+        checked_plan(replace(PLAN, ship="nothing"))
 
 
 # --- what people see -------------------------------------------------------------------------------
