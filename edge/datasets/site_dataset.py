@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from transplant.errors import DatasetInvalid
-from transplant.nets.measures import VOID
+from transplant.nets.measures import VOID, images_at_once
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -124,9 +124,10 @@ class SiteDataset:
             raise DatasetInvalid(f"{self.split} data of {self.category}: every mask is void everywhere")
         return (self.images, self.masks) if bool(told.all()) else (self.images[told], self.masks[told])
 
-    def batches(self, task: Task, batch_size: int = 256) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield `examples(task)` in order, `batch_size` at a time."""
+    def batches(self, task: Task, batch_size: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield `examples(task)` in order, `batch_size` at a time [256 at 64 px, fewer of larger images]."""
         images, targets = self.examples(task)
+        batch_size = batch_size or images_at_once(self.image_px, 256, 1 << 20)
         for start in range(0, len(images), batch_size):
             yield images[start : start + batch_size], targets[start : start + batch_size]
 

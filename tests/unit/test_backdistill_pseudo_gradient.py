@@ -90,7 +90,7 @@ def test_lowest_rule_masks_the_lowest_relu_only_with_a_fifth_positive() -> None:
     ((position, mask),) = masks.drawn.items()
     assert position == "layers.1"
     assert mask.shape == (64, 1, 16, 16), "x' is s1 x s2 x 1, copied over the channels"
-    assert float(mask.mean()) == pytest.approx(0.2, abs=0.01)
+    assert float(mask.to(torch.float32).mean()) == pytest.approx(0.2, abs=0.01)
 
 
 def test_an_enlarged_gradient_gives_an_enlarged_map() -> None:

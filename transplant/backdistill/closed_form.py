@@ -82,19 +82,20 @@ class ClosedFormLearner:
         at_host, at_teacher = gradient_pair(problem, config, count, step_generator(config, state.step))
         if problem.reorder is not None:
             at_teacher = at_teacher[:, list(problem.reorder)]
-        unfolded = functional.unfold(at_host, config.kernel, padding=config.kernel // 2).to(torch.float64)
-        wanted = at_teacher.flatten(2).to(torch.float64)
         tensors = state.tensors
+        gram, cross = tensors["gram"].clone(), tensors["cross"].clone()
+        # Map by map: U in double precision is 200 MB for one enlarged D' of VGG-16 at 224 px.
+        for host_CHW, teacher_CHW in zip(at_host, at_teacher, strict=True):
+            one = host_CHW.to(torch.float64).unsqueeze(0)
+            unfolded = functional.unfold(one, config.kernel, padding=config.kernel // 2)[0]
+            gram.addmm_(unfolded, unfolded.T)
+            cross.addmm_(unfolded, teacher_CHW.flatten(1).to(torch.float64).T)
         norms = [at_host.flatten(1).norm(dim=1), at_teacher.flatten(1).norm(dim=1)]
         added = torch.stack([norms[0].sum(), norms[1].sum(), norms[1].square().sum()]).to(torch.float64)
         return (
             LearnerState(
                 state.step + 1,
-                {
-                    "gram": tensors["gram"] + torch.einsum("bul,bvl->uv", unfolded, unfolded),
-                    "cross": tensors["cross"] + torch.einsum("bul,bcl->uc", unfolded, wanted),
-                    "norms": tensors["norms"] + added,
-                },
+                {"gram": gram, "cross": cross, "norms": tensors["norms"] + added},
             ),
             {},
         )

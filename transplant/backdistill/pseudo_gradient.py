@@ -8,7 +8,8 @@ arXiv 1901.06978, equation 4b:  D' = f'_conv o f'_dummy o f'_avgpool o ... o f'_
 - ReLU -> a dummy: `first` hands G through; `second` multiplies by 1(x_rand > 0).
 
 Nothing here depends on feature maps, so D' of an adapter is a plain forward function of its weights and
-one ordinary backward pass trains it ('back-back-propagation').
+one ordinary backward pass trains it ('back-back-propagation'); and D' of a task module needs no graph and no
+stored activations.
 
 Shape suffixes: B batch, C channels, H x W the map.
 """
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from transplant.nets.adapter import Adapter
+
+
+_LOWEST_BITS = 0x0101010101010101
+"""The lowest bit of each byte of a word."""
 
 
 class DummyRule(StrEnum):
@@ -66,26 +71,44 @@ class DummyMasks:
         """
         if self.rule is DummyRule.FIRST or (self.rule is DummyRule.LOWEST_SECOND and not lowest):
             return gradient_BCHW
-        mask = self._masks.get(position)
-        if mask is None:
-            mask = self._draw(gradient_BCHW)
-            self._masks[position] = mask
+        mask = self.mask_at(position, gradient_BCHW.shape)
         if mask.shape[-2:] != gradient_BCHW.shape[-2:] or mask.shape[1] not in (1, gradient_BCHW.shape[1]):
             raise SeamMismatch(
                 f"the second dummy needs task modules of equal layer geometry; at {position} one has "
                 f"{tuple(mask.shape[1:])} and the other {tuple(gradient_BCHW.shape[1:])}: use the first dummy"
             )
-        return gradient_BCHW * mask
+        return gradient_BCHW * mask.to(gradient_BCHW.device)
 
-    def _draw(self, gradient_BCHW: Tensor) -> Tensor:
-        batch, channels, height, width = gradient_BCHW.shape
+    def mask_at(self, position: str, shape_BCHW: torch.Size) -> Tensor:
+        """Return the mask of the ReLU at `position`, bytes of 0 and 1, drawn for this shape at first use."""
+        if position in self._masks:
+            return self._masks[position]
+        batch, channels, height, width = shape_BCHW
         if self.rule is DummyRule.LOWEST_SECOND:  # x' is s1 x s2 x 1, copied over the channels
             channels = 1
         share = self._positive_share
         if share is None:
             share = 0.2 if self.rule is DummyRule.LOWEST_SECOND else 0.5
-        uniform = torch.rand((batch, channels, height, width), generator=self._generator)
-        return (uniform < share).to(gradient_BCHW.dtype).to(gradient_BCHW.device)
+        drawn = random_mask(batch * height * width * channels, share, self._generator)
+        # Channels last in memory, as convolutions hand their maps on, whatever the layout of this one: a mask
+        # is a function of the generator alone.
+        self._masks[position] = drawn.view(batch, height, width, channels).permute(0, 3, 1, 2)
+        return self._masks[position]
+
+
+def random_mask(count: int, share: float, generator: torch.Generator) -> Tensor:
+    """Return `count` bytes, 0 or 1, of which `share` are 1 on average, to 1/65536.
+
+    Words of 64 bits are drawn and cut into bits (a share of one half) or into 16 bits each: a uniform number
+    for every element would cost as much as the convolutions of a small net.
+    """
+    bits_each = 1 if share == 0.5 else 16
+    words = torch.empty(-(-count * bits_each // 64), dtype=torch.int64)
+    words.random_(-(2**63), None, generator=generator)
+    if bits_each == 16:
+        return (words.view(torch.int16)[:count] < round(share * 2**16) - 2**15).view(torch.uint8)
+    octets = (words >> torch.arange(8).unsqueeze(1)).bitwise_and_(_LOWEST_BITS)  # each bit once, as a byte
+    return octets.view(torch.uint8).flatten()[:count]
 
 
 def pseudo_gradient(task_module: nn.Module, gradient: Tensor, masks: DummyMasks) -> Tensor:
@@ -154,6 +177,8 @@ def layer_pseudo_gradient(layer: nn.Module, gradient_BCHW: Tensor) -> Tensor:  #
 
 @layer_pseudo_gradient.register
 def _(layer: nn.Conv2d, gradient_BCHW: Tensor) -> Tensor:
+    if gradient_BCHW.shape[-2:] == (1, 1) and _is_fully_connected(layer):
+        return _fully_connected(layer.weight, gradient_BCHW)
     return functional.conv_transpose2d(
         gradient_BCHW, layer.weight, stride=layer.stride, padding=_pair(layer.padding), groups=layer.groups
     )
@@ -169,12 +194,28 @@ def _(layer: nn.ConvTranspose2d, gradient_BCHW: Tensor) -> Tensor:
 @layer_pseudo_gradient.register
 def _(layer: nn.MaxPool2d, gradient_BCHW: Tensor) -> Tensor:
     side = int(layer.kernel_size)  # pyright: ignore[reportArgumentType] - our pools are square
-    return functional.interpolate(gradient_BCHW, scale_factor=side, mode="nearest") / (side * side)
+    return functional.interpolate(gradient_BCHW / (side * side), scale_factor=side, mode="nearest")
 
 
 @layer_pseudo_gradient.register
 def _(layer: nn.Dropout, gradient_BCHW: Tensor) -> Tensor:  # noqa: ARG001 - dropout is ignored (section 3.2)
     return gradient_BCHW
+
+
+def _is_fully_connected(layer: nn.Conv2d) -> bool:
+    return layer.groups == 1 and _pair(layer.padding) == (0, 0) and layer.dilation == (1, 1)
+
+
+def _fully_connected(weight_OIkk: Tensor, gradient_BO11: Tensor) -> Tensor:
+    """Return G W, (B, I, k, k): a product of matrices on the weights as they lie.
+
+    A transposed convolution would first copy them into another layout: 411 MB for VGG-16's fc6.
+    """
+    _, channels, height, width = weight_OIkk.shape
+    if weight_OIkk.is_contiguous():
+        return (gradient_BO11.flatten(1) @ weight_OIkk.flatten(1)).view(-1, channels, height, width)
+    product = gradient_BO11.flatten(1) @ weight_OIkk.permute(0, 2, 3, 1).flatten(1)
+    return product.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
 def _pair(padding: str | tuple[int, ...]) -> tuple[int, int]:

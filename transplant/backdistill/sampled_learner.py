@@ -22,7 +22,7 @@ from transplant.nets.learning import (
     step_generator,
 )
 from transplant.nets.losses import task_loss
-from transplant.nets.measures import as_images
+from transplant.nets.measures import as_images, images_at_once
 from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parameters
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ class SampledLearner:
                 raise InvalidSettings(f"{self._name} needs labelled samples: choose a method that does not")
             return Material(None, None, beta)
         images = as_images(problem.labelled.images)
-        features = torch.cat([problem.category_module(part) for part in images.split(64)])
+        parts = images.split(images_at_once(images.shape[-1], 64))
+        features = torch.cat([problem.category_module(part) for part in parts])
         return Material(features, problem.labelled.targets, beta)
 
     def init(self, problem: AdapterProblem, config: LearnerConfig, material: Material) -> LearnerState:

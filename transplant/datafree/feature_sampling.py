@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from transplant.errors import DisclosureMissing, SeamMismatch
+from transplant.nets.measures import images_at_once
 
 if TYPE_CHECKING:
     from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 _LEAST, _MOST, _PLACES = -3.0, 8.0, 4096
 """Range of a: an element that is on less than once in 700 samples is drawn as one that is on so often."""
-
-_CHUNK = 256
 
 
 @torch.no_grad()
@@ -54,7 +53,8 @@ def sample_features(
     features_NCHW = torch.empty(count, seam.channels, seam.height, seam.width)
     for label, one in enumerate(statistics.classes):
         law = _Law(one, statistics.level, seam)
-        for places in (classes_N == label).nonzero().flatten().split(_CHUNK):
+        places_N = (classes_N == label).nonzero().flatten()
+        for places in places_N.split(images_at_once(2 * seam.height, 256, 1 << 20)):
             features_NCHW[places] = law.draw(len(places), generator)
     return features_NCHW, classes_N
 

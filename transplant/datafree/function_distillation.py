@@ -30,7 +30,7 @@ from transplant.nets.learning import (
     step_generator,
 )
 from transplant.nets.losses import task_loss
-from transplant.nets.measures import as_images
+from transplant.nets.measures import as_images, images_at_once
 from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parameters
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def balanced_odds(answers: Tensor) -> Tensor:
     An input counts as such where its logit is positive, or more than 1 % of its pixels' logits are.
     Synthetic images rarely are; unbalanced, an adapter learns to say no.
     """
-    positive = (answers > 0).flatten(1).to(torch.float32).mean(1) > 0.01
+    positive = (answers > 0).flatten(1).mean(1, dtype=torch.float32) > 0.01
     share = float(positive.to(torch.float32).mean())
     if not 0 < share < 1:
         return torch.ones(len(answers))
@@ -201,9 +201,9 @@ def _beta(problem: AdapterProblem, images_u8: Tensor) -> float:
         return problem.host_mean_norm / problem.mean_norm
     if not len(images_u8):
         return 1.0  # features without images: nothing to push through the host's f
-    images = as_images(images_u8)
+    parts = images_u8.split(images_at_once(images_u8.shape[-1], _CALIBRATION, 1 << 20))
     norms = [
-        f(images).flatten(1).norm(dim=1).mean()
+        torch.cat([f(as_images(part)).flatten(1).norm(dim=1) for part in parts]).mean()
         for f in (problem.host_category_module, problem.category_module)
     ]
     return float(norms[0] / norms[1].clamp(min=1e-12))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transplant.nets.learning import AdapterProblem, mixed_precision, step_generator
-from transplant.nets.measures import as_images
+from transplant.nets.measures import as_images, images_at_once
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from transplant.nets.learner_config import LearnerConfig
 
-_CHUNK = 128
 _CALIBRATION = 256
 _REACH = 24 / 255  # how far a pixel may go, on average
 
@@ -40,12 +39,15 @@ def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> 
         uint8 images of the same shape.
     """
     teacher = nn.Sequential(problem.category_module, problem.teacher)
+    side = images_u8.shape[-1]
     with torch.no_grad():
-        deviation = float(teacher(as_images(images_u8[:_CALIBRATION])).std().clamp(min=1.0))
+        calibrating = images_u8[:_CALIBRATION].split(images_at_once(side, _CALIBRATION, 1 << 20))
+        untouched = torch.cat([teacher(as_images(part)) for part in calibrating])
+        deviation = float(untouched.std().clamp(min=1.0))
     generator = step_generator(config, -2)
     nudged: list[Tensor] = []
-    for part in images_u8.split(_CHUNK):
-        wanted = random_answers(problem.task, len(part), part.shape[-1], generator)
+    for part in images_u8.split(images_at_once(side)):
+        wanted = random_answers(problem.task, len(part), side, generator)
         wanted = wanted * config.nudge_reach * deviation
 
         def distance(images: Tensor, wanted: Tensor = wanted) -> Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from transplant.datafree.procedural_images import BATCH, GENERATOR_ID, procedural_batch
 from transplant.errors import MergeNotPossible, PayloadMalformed, TensorNotFinite
 from transplant.nets.disclosures import ProbeAnswers, ProbeRequest
-from transplant.nets.measures import as_images
+from transplant.nets.measures import as_images, images_at_once
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def answer_probe(request: ProbeRequest, category_module: nn.Module, task_module:
     cells: list[Tensor] = []
     for index, inside in _by_batch(torch.arange(request.pool)):
         images = _batch(request, index)[inside]
-        logits = task_module(category_module(as_images(images))).to(torch.float32)
+        chunks = images.split(images_at_once(request.image_px))
+        answered = [task_module(category_module(as_images(chunk))) for chunk in chunks]
+        logits = torch.cat(answered).to(torch.float32)
         if not bool(torch.isfinite(logits).all()):
             raise TensorNotFinite("the teacher answers a synthetic image with a number that is not finite")
         parts.append(_told(request, logits))

@@ -2,14 +2,15 @@
 
 An image is a pile of overlapping shapes (ellipses, boxes, triangles, pen strokes) with power-law
 sizes, low-chroma colours and 1/f textures, over a textured ground; or a *drawing*, a few pen strokes on a
-calm ground. Then comes a little blur, a change of contrast and noise. Everything is drawn for a whole batch
-at once, pixels are computed for the shapes that show alone, and an image is a function of (generator version, seed, index, size, share of drawings)
-alone, so that two parties can make the very same images.
+calm ground. Then comes a little blur, a change of contrast and noise. Random numbers are drawn for a whole
+batch at once, pixels computed for the shapes that show alone; an image is a function of (generator
+version, seed, index, size, share of drawings), so that two parties can make the very same images.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -172,7 +173,7 @@ def _to_stroke(path_2PC: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Return the distance of every place to a path."""
     count, corners = path_2PC.shape[2], path_2PC.unbind(1)
     nearest = torch.full((count, x.shape[-1], x.shape[-1]), 1e9)
-    for start, end in zip(corners, corners[1:], strict=False):
+    for start, end in pairwise(corners):
         (ax, ay), (bx, by) = start.view(2, count, 1, 1), (end - start).view(2, count, 1, 1)
         along = (((x - ax) * bx + (y - ay) * by) / (bx.square() + by.square()).clamp(min=1e-9)).clamp(0, 1)
         nearest = torch.minimum(nearest, (x - ax - along * bx).square() + (y - ay - along * by).square())

@@ -30,14 +30,15 @@ from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DisclosureMissing
 from transplant.nets.architecture_table import image_px, seam_of
 from transplant.nets.learning import AdapterProblem, step_generator
-from transplant.nets.measures import as_images
-from transplant.types import Disclosure
+from transplant.nets.measures import as_images, images_at_once
+from transplant.types import Disclosure, Task
 
 if TYPE_CHECKING:
     from transplant.nets.disclosures import DisclosedStatistics, ProbeAnswers
     from transplant.nets.learner_config import LearnerConfig
 
-_CHUNK = 128
+_IMAGES_BYTES = 1 << 30  # of images with their answers: 24,000 at 64 px, some 3,000 at 224
+_FEATURES_BYTES = 2 << 30  # of features without images: a thousand at 112 x 112 are 3 GB
 _FEWEST_PUBLIC = 16
 _HELD_OUT_SEED = 7_919
 
@@ -65,9 +66,14 @@ class Synthetic:
     @torch.no_grad()
     def answers_of(self, problem: AdapterProblem, head: nn.Module) -> Tensor:
         """Return head(x) in float32 for all of x, chunk by chunk."""
-        return torch.cat(
-            [head(self.batch(problem, chosen)[0]) for chosen in torch.arange(len(self)).split(_CHUNK)]
-        )
+        chunks = torch.arange(len(self)).split(images_at_once(self.images.shape[-1]))
+        answers = torch.empty(0)
+        for chosen in chunks:  # written in place: maps of answers at image size are the largest thing here
+            part = head(self.batch(problem, chosen)[0])
+            if not len(answers):
+                answers = part.new_empty((len(self), *part.shape[1:]))
+            answers[chosen] = part
+        return answers
 
 
 def synthesise(problem: AdapterProblem, config: LearnerConfig) -> tuple[Synthetic, Synthetic]:
@@ -79,8 +85,9 @@ def synthesise(problem: AdapterProblem, config: LearnerConfig) -> tuple[Syntheti
     if problem.teacher_task_module is None:
         return _answered(problem, config)
     held_out = config.with_seed(config.seed + _HELD_OUT_SEED)
+    count = min(config.synthetic_images, _IMAGES_BYTES // _bytes_each(problem))
     return (
-        _synthetic(problem, config, config.synthetic_images, held_out=False),
+        _synthetic(problem, config, count, held_out=False),
         _synthetic(problem, held_out, config.held_out_images, held_out=True),
     )
 
@@ -89,12 +96,15 @@ def _synthetic(problem: AdapterProblem, config: LearnerConfig, count: int, *, he
     """Make `count` x of the config's source; sources of disclosed things are blended with procedural images.
 
     Statistics know little of edges and textures, public images little of this category: each covers
-    what the other misses.
+    what the other misses. Features that would not fit into memory give way to procedural images.
     """
     seam = seam_of(problem.architecture)
     features = torch.empty(0, seam.channels, seam.height, seam.width)
     blended = round(config.blend * count) if config.source in ("moments", "pca", "proxy") else 0
     told = count - blended
+    if config.source == "pca":
+        told = min(told, _FEATURES_BYTES // (4 * seam.channels * seam.height * seam.width))
+        blended = count - told
     images = _procedural(problem, config, blended) if blended else None
     if config.source == "pca":
         statistics = _statistics(problem, Disclosure.PCA)
@@ -106,6 +116,12 @@ def _synthetic(problem: AdapterProblem, config: LearnerConfig, count: int, *, he
         images = torch.empty(0, 3, 2 * seam.height, 2 * seam.width, dtype=torch.uint8)
     unanswered = Synthetic(images, features, torch.empty(len(images) + len(features)))
     return Synthetic(images, features, unanswered.answers_of(problem, problem.teacher))
+
+
+def _bytes_each(problem: AdapterProblem) -> int:
+    """Return what one image takes with its answers: a logit a pixel for segmentation."""
+    pixels = image_px(problem.architecture) ** 2
+    return 3 * pixels + (4 * pixels if problem.task is Task.SEGMENTATION else 4)
 
 
 def _images(problem: AdapterProblem, config: LearnerConfig, count: int, *, held_out: bool) -> Tensor:

@@ -38,11 +38,11 @@ class LearnerConfig:
     source: str = "procedural"
     layers: int = 3
     kernel: int = 3
-    steps: int = 2000
+    steps: int = 3000
     candidates: int = 2
     batch: int = 32
     learning_rate: float = 4e-3
-    synthetic_images: int = 12_000
+    synthetic_images: int = 24_000
     held_out_images: int = 512
     drawings: float = 0.5
     blend: float = 0.5

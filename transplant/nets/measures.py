@@ -21,6 +21,18 @@ def as_images(images_u8_BCHW: Tensor) -> Tensor:
     return images_u8_BCHW.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
 
 
+def images_at_once(image_px: int, most: int = 128, pixels: int = 1 << 19) -> int:
+    """Return how many square images go through a net together: memory follows pixels, not images.
+
+    Args:
+        image_px: their side.
+        most: for small images.
+        pixels: of all images of a chunk. The default suits a backward pass: about 0.5 GB of VGG-16's maps
+            at any size; passes without a graph may take twice as many.
+    """
+    return max(1, min(most, pixels // image_px**2))
+
+
 @torch.no_grad()
 def measure(
     net: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], task: Task
