@@ -1,11 +1,17 @@
-"""What every test shares: one thread a process, the real data packs, and no silent skip of them in CI."""
+"""What every test shares: one thread a process, data packs, a PostgreSQL server, no silent skips in CI."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fakes.postgresql import PostgresServer
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -14,6 +20,9 @@ FOREIGN_WARNINGS = (
     # typer re-exports two names that click 8.5 took off its list.
     r"ignore:'click\.utils\.get_(binary|text)_stream' is deprecated:DeprecationWarning",
 )
+
+# Where such a variable is 1, a test with this mark that is skipped has failed.
+REQUIRED = {"data": "TRANSPLANT_REQUIRE_DATA", "postgres": "TRANSPLANT_REQUIRE_POSTGRES"}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -33,14 +42,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
-    """Turn a skipped `data` test into a failure where the packs are required (CI)."""
+    """Turn a skipped test into a failure where what it needs is required (CI)."""
     del call
     report: pytest.TestReport = yield
-    required = os.environ.get("TRANSPLANT_REQUIRE_DATA") == "1"
-    if required and report.skipped and item.get_closest_marker("data") and not hasattr(report, "wasxfail"):
+    required = [
+        variable
+        for mark, variable in REQUIRED.items()
+        if item.get_closest_marker(mark) and os.environ.get(variable) == "1"
+    ]
+    if required and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         report.outcome = "failed"
-        report.longrepr = f"TRANSPLANT_REQUIRE_DATA=1 and this test did not run: {reason}"
+        report.longrepr = f"{required[0]}=1 and this test did not run: {reason}"
     return report
 
 
@@ -57,3 +70,17 @@ def data_root() -> Path:
     if not (root / "voc_mammals").is_dir():
         pytest.skip(f"no data packs at {root} (set TRANSPLANT_DATA)")
     return root
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Yield a PostgreSQL server of this test session, or skip with a plain reason."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'transplant[postgresql]')")
+    from fakes.postgresql import PostgresMissingError, start_server
+
+    try:
+        server = start_server()
+    except PostgresMissingError as error:
+        pytest.skip(str(error))
+    yield server
+    server.remove()

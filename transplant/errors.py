@@ -202,6 +202,14 @@ class RegistryDamaged(TransplantError):
     exit_code = 74
 
 
+class RegistryUnavailable(TransplantError):
+    """The registry's database went away or is busy; nothing was half-written, and repeating is harmless."""
+
+    status = "UNAVAILABLE"
+    retry = True
+    exit_code = 69
+
+
 class MergeNotPossible(TransplantError):
     """A merge cannot start or go on: no host, a missing teacher module, or a state that forbids it."""
 

@@ -1,20 +1,25 @@
-"""The engine: one URL, SQLite in WAL mode or PostgreSQL, and one translation of its errors."""
+"""The engine: one URL, SQLite in WAL mode or PostgreSQL, and how a transaction begins on each."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from transplant.errors import InvalidSettings, RegistryConflict, RegistryDamaged, StorageFull
+from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
+WAIT_S = 15.0
 _WRITES = "transplant_writes"
+_DRIVERS = {("sqlite", "pysqlite"), ("postgresql", "psycopg")}
+_ONE_WRITER = 0x7472616E  # key of PostgreSQL's advisory lock: "tran"
+# A machine that vanishes says no goodbye, and TCP takes two hours to notice. Until then a center would
+# wait for its database, and the database would keep a dead center's lock from its successor.
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_CONNECT_S = 10
 
 
 def sqlite_url(path: Path) -> str:
@@ -22,63 +27,98 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite+pysqlite:///{path}"
 
 
-def open_engine(url: str) -> Engine:
+def open_engine(url: str, wait_s: float = WAIT_S) -> Engine:
     """Return an engine for `url`.
+
+    Args:
+        url: SQLAlchemy's, of SQLite or PostgreSQL.
+        wait_s: how long a writer waits for the one before it (and anybody for a free connection).
 
     Raises:
         InvalidSettings: if no driver for this kind of database is installed.
     """
+    options: dict[str, Any] = {}
+    if not url.startswith("sqlite"):
+        options = {"pool_pre_ping": True, "pool_timeout": wait_s}
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+        engine = create_engine(url, **options)
     except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
         raise InvalidSettings(f"the registry's database URL cannot be used: {error}") from error
+    if (engine.dialect.name, engine.dialect.driver) not in _DRIVERS or engine.dialect.is_async:
+        raise InvalidSettings(
+            f"the registry's database URL cannot be used: {engine.url.drivername} is neither "
+            "sqlite nor postgresql+psycopg"
+        )
     if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        _prepare_sqlite(engine, wait_s)
+    else:
+        _prepare_postgresql(engine, wait_s)
     return engine
 
 
+def reading(engine: Engine) -> Engine:
+    """Return the same engine for transactions that see one state and change nothing."""
+    if engine.dialect.name == "sqlite":
+        return engine
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+
+
 def writing(engine: Engine) -> Engine:
-    """Return the same engine for transactions that write.
+    """Return the same engine for transactions that write: one at a time, the others queue up.
 
-    SQLite then takes the write lock at the start: two writers queue up instead of failing half-way.
+    SQLite takes its write lock at the start instead of half-way. PostgreSQL takes an advisory lock, and
+    each statement after it sees what earlier writers committed, whatever the server's default is.
     """
-    return engine.execution_options(**{_WRITES: True})
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_WRITES: True})
+    return engine.execution_options(**{_WRITES: True}, isolation_level="READ COMMITTED")
 
 
-@contextmanager
-def registry_errors() -> Generator[None]:
-    """Translate what a driver raises.
+def _prepare_sqlite(engine: Engine, wait_s: float) -> None:
+    def connected(connection: Any, record: object) -> None:
+        del record
+        connection.isolation_level = None  # we say BEGIN ourselves
+        cursor = connection.cursor()
+        wait = f"busy_timeout={round(1000 * wait_s)}"
+        for pragma in (wait, "journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
 
-    Raises:
-        StorageFull: if the disk under the database is full.
-        RegistryConflict: if a uniqueness or reference rule of the schema would be broken.
-        RegistryDamaged: if the database file is not one or is broken.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        reason = str(error.orig)
-        name = str(getattr(error.orig, "sqlite_errorname", ""))
-        state = str(getattr(error.orig, "sqlstate", ""))
-        if name.startswith(("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC")) or state == "53100":
-            raise StorageFull(f"the disk under the registry is full ({reason})") from error
-        if name.startswith("SQLITE_CONSTRAINT") or state.startswith("23"):
-            raise RegistryConflict(f"the registry refused a contradiction: {reason}") from error
-        if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            raise RegistryDamaged(f"the registry's file is damaged: {reason}") from error
-        raise
+    def begun(connection: Connection) -> None:
+        writes = _is_writing(connection)
+        connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
 
 
-def _prepare_sqlite(connection: object, record: object) -> None:
-    del record
-    connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue]  # we say BEGIN ourselves
-    cursor = connection.cursor()  # pyright: ignore[reportAttributeAccessIssue]
-    for pragma in ("busy_timeout=15000", "journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+def _prepare_postgresql(engine: Engine, wait_s: float) -> None:
+    def connecting(dialect: object, record: object, arguments: list[Any], options: dict[str, Any]) -> None:
+        del dialect, record, arguments
+        for name, value in {"connect_timeout": _CONNECT_S, **_KEEPALIVES}.items():
+            options.setdefault(name, value)  # what the URL says goes before
+
+    def connected(connection: Any, record: object) -> None:
+        del record
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise InvalidSettings(
+                f"the registry's database has the encoding {encoding}: make one with ENCODING 'UTF8'"
+            )
+        settings = {"lock_timeout": round(1000 * wait_s), "timezone": "'UTC'"}
+        settings |= {f"tcp_{name}": value for name, value in _KEEPALIVES.items()}
+        connection.execute("; ".join(f"SET {name} = {value}" for name, value in settings.items()))
+        connection.commit()
+
+    def begun(connection: Connection) -> None:
+        if _is_writing(connection):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ONE_WRITER})")
+
+    event.listen(engine, "do_connect", connecting)
+    event.listen(engine, "connect", connected, insert=True)  # before SQLAlchemy reads its first answer
+    event.listen(engine, "begin", begun)
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(_WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _is_writing(connection: Connection) -> bool:
+    return bool(connection.get_execution_options().get(_WRITES, False))

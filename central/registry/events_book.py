@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MODULE_ACCEPTED = "ModuleAccepted"
 MERGE_MOVED = "MergeMoved"
 VERSION_PUBLISHED = "VersionPublished"
+_LAST_ID = 2**63 - 1
 
 
 class EventsBook:
@@ -32,7 +33,8 @@ class EventsBook:
 
     def after(self, event_id: int, limit: int = 200) -> tuple[EventRecord, ...]:
         """Return the next events."""
-        query = select(EventRow).where(EventRow.event_id > event_id).order_by(EventRow.event_id).limit(limit)
+        position = min(event_id, _LAST_ID)  # callers say anything
+        query = select(EventRow).where(EventRow.event_id > position).order_by(EventRow.event_id).limit(limit)
         return tuple(
             EventRecord(row.event_id, row.kind, row.subject, row.category, row.detail)
             for row in self._session.scalars(query)

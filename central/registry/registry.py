@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from central.registry.database import open_engine, registry_errors, writing
+from central.registry.database import WAIT_S, open_engine, reading, writing
+from central.registry.driver_errors import reason_of, registry_errors, translated
 from central.registry.events_book import EventsBook
 from central.registry.merges_book import MergesBook
 from central.registry.modules_book import ModulesBook
@@ -21,12 +21,10 @@ from central.registry.sites_book import SitesBook
 from central.registry.teachers_book import TeachersBook
 from central.registry.uploads_book import UploadsBook
 from central.registry.versions_book import VersionsBook
-from transplant.errors import InvalidSettings
+from transplant.errors import InvalidSettings, RegistryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-_ONE_WRITER = 0x7472616E  # key of PostgreSQL's advisory lock: "tran"
 
 
 @dataclass(frozen=True)
@@ -81,38 +79,56 @@ class Registry:
 
     Writers exclude each other (SQLite by its write lock, PostgreSQL by an advisory lock that each
     writing transaction takes first), so what a transaction reads stays true until it commits.
+
+    Args:
+        url: SQLAlchemy's, of SQLite or PostgreSQL.
+        wait_s: how long a writer waits for the one before it.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine = open_engine(url)
+    def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
+        self._engine = open_engine(url, wait_s)
+        self._reading_engine = reading(self._engine)
         self._writing_engine = writing(self._engine)
 
     def upgrade(self) -> None:
         """Bring the schema to this release.
 
         Raises:
-            InvalidSettings: if the database cannot be reached or opened.
-            RegistryDamaged: if it is none of ours.
+            InvalidSettings: if the database cannot be reached or opened, or holds something else.
+            RegistryDamaged: if it is damaged, or another release's.
+            RegistryUnavailable: if others kept it busy for too long.
         """
         try:
-            with registry_errors():
-                upgrade_schema(self._writing_engine)
-        except OperationalError as error:
-            where = self._engine.url.render_as_string(hide_password=True)
-            raise InvalidSettings(f"cannot open the registry {where}: {error.orig}") from error
+            upgrade_schema(self._engine)
+        except DBAPIError as error:
+            known = translated(error)
+            never_connected = isinstance(known, RegistryUnavailable) and error.statement is None
+            if known is not None and not never_connected:
+                raise known from error
+            url = self._engine.url.difference_update_query(["password"])
+            where = url.render_as_string(hide_password=True)
+            raise InvalidSettings(f"cannot open the registry {where}: {reason_of(error)}") from error
 
     @contextmanager
     def read(self) -> Generator[Books]:
-        """Open a transaction that sees one consistent state and changes nothing."""
-        with registry_errors(), Session(self._engine) as session:
+        """Open a transaction that sees one consistent state and changes nothing.
+
+        Raises:
+            RegistryUnavailable: if the database does not answer.
+        """
+        with registry_errors(), Session(self._reading_engine) as session:
             yield Books(session)
 
     @contextmanager
     def write(self) -> Generator[Books]:
-        """Open a transaction that is committed as a whole, or not at all when an exception leaves it."""
+        """Open a transaction that is committed as a whole, or not at all when an exception leaves it.
+
+        Raises:
+            RegistryConflict: if a uniqueness or reference rule of the schema would be broken.
+            RegistryUnavailable: if the database does not answer, or other writers take too long.
+            StorageFull: if the disk under it is full.
+        """
         with registry_errors(), Session(self._writing_engine) as session, session.begin():
-            if self._engine.dialect.name == "postgresql":
-                session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ONE_WRITER})
             yield Books(session)
 
     def close(self) -> None:

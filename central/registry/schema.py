@@ -11,6 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 
+from central.registry.database import writing
 from transplant.errors import RegistryDamaged
 
 if TYPE_CHECKING:
@@ -20,14 +21,14 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def upgrade_schema(engine: Engine) -> None:
-    """Apply every migration that is missing, all in one transaction.
+    """Apply every migration that is missing, all in one transaction, which other writers wait for.
 
     Raises:
         RegistryDamaged: if the database was written by a newer release.
     """
     config = _config()
     head = ScriptDirectory.from_config(config).get_current_head()
-    with engine.begin() as connection:
+    with writing(engine).begin() as connection:
         if MigrationContext.configure(connection).get_current_revision() == head:
             return
         config.attributes["connection"] = connection
@@ -44,13 +45,13 @@ def downgrade_schema(engine: Engine, revision: str) -> None:
 
     Args:
         engine: the database, which no center serves meanwhile.
-        revision: the last migration to keep, "0001" for the first release's.
+        revision: the last migration to keep, "0001" for the first release's; "base" keeps none.
 
     Raises:
         RegistryDamaged: if there is no such migration before the database's.
     """
     config = _config()
-    with engine.begin() as connection:
+    with writing(engine).begin() as connection:
         config.attributes["connection"] = connection
         try:
             command.downgrade(config, revision)

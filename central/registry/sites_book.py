@@ -39,7 +39,7 @@ class SitesBook:
 
     def all(self) -> dict[str, tuple[str, ...]]:
         """Return every site with its categories."""
-        names = self._session.scalars(select(SiteRow.name).order_by(SiteRow.name))
+        names = sorted(self._session.scalars(select(SiteRow.name)))  # each database has an order of its own
         return {name: tuple(sorted(self.categories(name))) for name in names}
 
     def add_certificate(self, certificate: Certificate) -> None:

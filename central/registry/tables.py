@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Integer,
     LargeBinary,
-    String,
-    Text,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
 
-_DIGEST = String(64)
-_NAME = String(63)
+from central.registry.column_types import Figures, PlainText, ShortText, UtcDateTime
+
 _COUNTER = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only in INTEGER PRIMARY KEY
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time in UTC; SQLite forgets the zone, so it is put back on reading."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Store in UTC."""
-        del dialect
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return with the zone."""
-        del dialect
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+_DIGEST = ShortText(64)
+_NAME = ShortText(63)
 
 
 class Row(DeclarativeBase):
@@ -71,7 +49,7 @@ class CertificateRow(Row):
 
     __tablename__ = "certificates"
     serial: Mapped[str] = mapped_column(_DIGEST, primary_key=True)
-    role: Mapped[str] = mapped_column(String(16))
+    role: Mapped[str] = mapped_column(ShortText(16))
     name: Mapped[str] = mapped_column(_NAME, index=True)
     expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
     revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -93,8 +71,8 @@ class ModuleRow(Row):
     position: Mapped[int] = mapped_column(BigInteger, unique=True)
     site: Mapped[str] = mapped_column(_NAME, index=True)
     category: Mapped[str] = mapped_column(_NAME, index=True)
-    kind: Mapped[str] = mapped_column(String(16))
-    task: Mapped[str | None] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(ShortText(16))
+    task: Mapped[str | None] = mapped_column(ShortText(32))
     payload_sha256: Mapped[str] = mapped_column(ForeignKey("blobs.sha256"))
     manifest: Mapped[bytes] = mapped_column(LargeBinary)
     accepted_at: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -133,7 +111,7 @@ class TeacherTaskRow(Row):
 
     __tablename__ = "teacher_tasks"
     teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.teacher_id"), primary_key=True)
-    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    task: Mapped[str] = mapped_column(ShortText(32), primary_key=True)
     task_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
 
 
@@ -142,7 +120,7 @@ class TeacherAnswersRow(Row):
 
     __tablename__ = "teacher_answers"
     teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.teacher_id"), primary_key=True)
-    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    task: Mapped[str] = mapped_column(ShortText(32), primary_key=True)
     answers: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
 
 
@@ -159,7 +137,7 @@ class ProbeRequestRow(Row):
 
     __tablename__ = "probe_requests"
     category_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"), primary_key=True)
-    task: Mapped[str] = mapped_column(String(32), primary_key=True)
+    task: Mapped[str] = mapped_column(ShortText(32), primary_key=True)
     request: Mapped[dict[str, Any]] = mapped_column(JSON)
     asked_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
@@ -173,13 +151,13 @@ class MergeRow(Row):
     teacher_id: Mapped[str] = mapped_column(ForeignKey("teachers.teacher_id"), index=True)
     site: Mapped[str] = mapped_column(_NAME)
     category: Mapped[str] = mapped_column(_NAME, index=True)
-    task: Mapped[str] = mapped_column(String(32))
+    task: Mapped[str] = mapped_column(ShortText(32))
     identity: Mapped[bool]
     task_document: Mapped[bytes] = mapped_column(LargeBinary)
-    state: Mapped[str] = mapped_column(String(16), index=True)
+    state: Mapped[str] = mapped_column(ShortText(16), index=True)
     adapter: Mapped[str | None] = mapped_column(ForeignKey("modules.module_id"))
-    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
-    reason: Mapped[str] = mapped_column(Text)
+    figures: Mapped[dict[str, float]] = mapped_column(Figures)
+    reason: Mapped[str] = mapped_column(PlainText)
     attempts: Mapped[int]
     accepted: Mapped[bool]
     deadline: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -192,11 +170,11 @@ class MergeTransitionRow(Row):
     __tablename__ = "merge_transitions"
     transition_id: Mapped[int] = mapped_column(_COUNTER, primary_key=True, autoincrement=True)
     merge_key: Mapped[str] = mapped_column(ForeignKey("merges.merge_key"), index=True)
-    event: Mapped[str] = mapped_column(String(32))
-    from_state: Mapped[str] = mapped_column(String(16))
-    to_state: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str] = mapped_column(Text)
-    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
+    event: Mapped[str] = mapped_column(ShortText(32))
+    from_state: Mapped[str] = mapped_column(ShortText(16))
+    to_state: Mapped[str] = mapped_column(ShortText(16))
+    reason: Mapped[str] = mapped_column(PlainText)
+    figures: Mapped[dict[str, float]] = mapped_column(Figures)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -219,7 +197,7 @@ class RouteRow(Row):
     version_number: Mapped[int] = mapped_column(ForeignKey("versions.number"), index=True)
     position: Mapped[int] = mapped_column(BigInteger, unique=True)
     category: Mapped[str] = mapped_column(_NAME)
-    task: Mapped[str] = mapped_column(String(32))
+    task: Mapped[str] = mapped_column(ShortText(32))
     category_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
     adapter: Mapped[str | None] = mapped_column(ForeignKey("modules.module_id"))
     task_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
@@ -231,7 +209,7 @@ class ProbeDigestRow(Row):
 
     __tablename__ = "probe_digests"
     merge_key: Mapped[str] = mapped_column(ForeignKey("routes.merge_key"), primary_key=True)
-    numerics: Mapped[str] = mapped_column(String(255), primary_key=True)
+    numerics: Mapped[str] = mapped_column(ShortText(255), primary_key=True)
     logits_sha256: Mapped[str] = mapped_column(_DIGEST)
 
 
@@ -241,7 +219,7 @@ class ForgettingCheckRow(Row):
     __tablename__ = "forgetting_checks"
     check_id: Mapped[int] = mapped_column(_COUNTER, primary_key=True, autoincrement=True)
     version_number: Mapped[int] = mapped_column(ForeignKey("versions.number"), index=True)
-    subject: Mapped[str] = mapped_column(String(255))
+    subject: Mapped[str] = mapped_column(ShortText(255))
     before_sha256: Mapped[str] = mapped_column(_DIGEST)
     after_sha256: Mapped[str] = mapped_column(_DIGEST)
 
@@ -253,7 +231,7 @@ class VerdictRow(Row):
     merge_key: Mapped[str] = mapped_column(ForeignKey("merges.merge_key"), primary_key=True)
     site: Mapped[str] = mapped_column(_NAME)
     closed: Mapped[float] = mapped_column(Float)
-    figures: Mapped[dict[str, Any]] = mapped_column(JSON)
+    figures: Mapped[dict[str, float]] = mapped_column(Figures)
     reported_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -262,9 +240,9 @@ class EventRow(Row):
 
     __tablename__ = "events"
     event_id: Mapped[int] = mapped_column(_COUNTER, primary_key=True, autoincrement=True)
-    kind: Mapped[str] = mapped_column(String(32))
-    subject: Mapped[str] = mapped_column(String(64))
-    category: Mapped[str] = mapped_column(String(63))
-    detail: Mapped[str] = mapped_column(Text)
+    kind: Mapped[str] = mapped_column(ShortText(32))
+    subject: Mapped[str] = mapped_column(ShortText(64))
+    category: Mapped[str] = mapped_column(ShortText(63))
+    detail: Mapped[str] = mapped_column(PlainText)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     __table_args__ = ({"sqlite_autoincrement": True},)

@@ -35,8 +35,9 @@ class VersionsBook:
         Raises:
             NotFound: if there is no such version.
         """
-        wanted = number or self.newest_number()
-        row = self._session.get(VersionRow, wanted)
+        newest = self.newest_number()
+        wanted = number or newest
+        row = self._session.get(VersionRow, wanted) if 0 < wanted <= newest else None  # callers say anything
         if row is None:
             message = f"no version {wanted}" if wanted else "the net has not been founded yet"
             raise NotFound(message)

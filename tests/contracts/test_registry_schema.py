@@ -1,0 +1,109 @@
+"""What the registry's migrations promise, run on every database."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from fakes.registry_entries import add_merge
+from sqlalchemy import inspect, text
+
+from central.registry.database import open_engine, writing
+from central.registry.registry import Registry
+from central.registry.schema import downgrade_schema
+from central.registry.tables import Row
+from transplant.errors import InvalidSettings, RegistryDamaged
+
+TABLES = {table.name for table in Row.metadata.sorted_tables} | {"alembic_version"}
+
+
+@pytest.fixture
+def engine(database):
+    opened = open_engine(database.url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def empty_engine(empty_database):
+    opened = open_engine(empty_database.url)
+    yield opened
+    opened.dispose()
+
+
+def drift(engine):
+    """Return how the database differs from the tables of the code."""
+    with engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), Row.metadata)
+
+
+def execute(engine, statement):
+    with writing(engine).begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_the_migrations_make_exactly_the_tables(registry, engine):
+    assert set(inspect(engine).get_table_names()) == TABLES
+    assert drift(engine) == []
+    registry.upgrade()  # a second time there is nothing to do
+    assert drift(engine) == []
+
+
+def test_a_drift_would_be_seen(engine):
+    execute(engine, "DROP INDEX ix_merges_state")
+    execute(engine, "ALTER TABLE sites ADD COLUMN colour VARCHAR(7)")
+    assert {change[0] for change in drift(engine)} == {"add_index", "remove_column"}
+
+
+def test_a_schema_goes_down_and_up_again_and_keeps_what_it_knows(registry, engine):
+    with registry.write() as books:
+        merge = add_merge(books)
+    downgrade_schema(engine, "0001")
+    gone = TABLES - set(inspect(engine).get_table_names())
+    assert gone == {"probe_requests", "teacher_answers", "teacher_statistics"}
+    registry.upgrade()
+    assert drift(engine) == []
+    with registry.read() as books:
+        assert books.merges.get(merge.task.key) == merge
+        assert [len(teacher.tasks()) for teacher in books.teachers.all()] == [1]
+    with pytest.raises(RegistryDamaged, match="cannot go back"):
+        downgrade_schema(engine, "no-such-schema")
+
+
+def test_a_schema_goes_down_to_nothing_and_up_again(registry, engine):
+    with registry.write() as books:
+        add_merge(books)
+    downgrade_schema(engine, "base")
+    assert inspect(engine).get_table_names() == ["alembic_version"]
+    registry.upgrade()
+    assert drift(engine) == []
+    with registry.write() as books:
+        assert books.merges.list() == ()
+        add_merge(books)
+
+
+def test_centers_that_start_together_migrate_once(empty_database, empty_engine):
+    registries = [empty_database.open() for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(Registry.upgrade, registries))
+    assert drift(empty_engine) == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_database, empty_engine):
+    execute(empty_engine, "CREATE TABLE probe_requests (somebody_elses INTEGER)")  # in the last one's way
+    with pytest.raises(InvalidSettings, match=r"cannot open the registry .*probe_requests.* exists"):
+        empty_database.open().upgrade()
+    assert inspect(empty_engine).get_table_names() == ["probe_requests"]
+    execute(empty_engine, "DROP TABLE probe_requests")
+    empty_database.open().upgrade()
+    assert drift(empty_engine) == []
+
+
+def test_a_database_of_a_newer_release_is_left_alone(registry, engine):
+    execute(engine, "UPDATE alembic_version SET version_num = 'from-the-future'")
+    with pytest.raises(RegistryDamaged, match="another release"):
+        registry.upgrade()
+    assert set(inspect(engine).get_table_names()) == TABLES
