@@ -1,0 +1,1 @@
+"""What learning costs in time and memory, always beside a baseline that was measured in the same run."""
