@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from fakes.tiny_data import SquareData
 
 from benchmarks.quality.cells import METRICS, Cell
 from benchmarks.quality.engine import teacher_jobs, unfinished
@@ -18,7 +19,6 @@ from benchmarks.quality.samples import labelled_samples
 from benchmarks.quality.work import Job
 from benchmarks.records import RecordBook
 from edge.datasets.site_dataset import Split
-from tests.fakes.tiny_data import SquareData
 from transplant.errors import BenchmarkFailed, DatasetInvalid, InvalidName, InvalidSettings
 from transplant.nets.learner_config import METHODS as LEARNED
 from transplant.nets.learner_config import LearnerConfig

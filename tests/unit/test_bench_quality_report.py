@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from fakes.tiny_data import write_folder
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
@@ -21,7 +22,6 @@ from benchmarks.quality.report_page import write_page
 from benchmarks.quality.summary import rows_of, summarise, tables_of
 from benchmarks.quality.tables import Extras, quality_table, speed_sentence
 from benchmarks.records import RecordBook
-from tests.fakes.tiny_data import write_folder
 from transplant.errors import DatasetNotFound
 from transplant.types import Task
 
