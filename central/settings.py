@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from central.merge.plan import PlanPolicy
 from central.merge.state import GatePolicy
 from central.merge.tasks import learner_document
-from central.registry.database import sqlite_url
+from central.registry.database import sqlite_url, without_password
 from central.usecases.center import Policy, ProbePolicy, Quota
 from transplant.artifact.limits import Limits
 from transplant.errors import InvalidName, InvalidSettings
@@ -170,9 +170,8 @@ class CentralSettings(BaseSettings):
     def document(self) -> bytes:
         """Return the resolved settings as JSON, to be kept beside the results; without a password."""
         fields = self.model_dump(mode="json")
-        if "@" in self.registry_url:
-            scheme, _, rest = self.registry_url.partition("://")
-            fields["registry_url"] = f"{scheme}://***@{rest.rpartition('@')[2]}"
+        if self.registry_url:
+            fields["registry_url"] = without_password(self.registry_url)
         return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
 
 

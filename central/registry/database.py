@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from transplant.errors import InvalidSettings
@@ -25,6 +25,13 @@ _CONNECT_S = 10
 def sqlite_url(path: Path) -> str:
     """Return the URL of an embedded registry."""
     return f"sqlite+pysqlite:///{path}"
+
+
+def without_password(url: str) -> str:
+    """Return a registry URL that may be shown: its password is stars, wherever it stands in it."""
+    parsed = make_url(url)
+    secret = {name: "***" for name in parsed.query if "password" in name.lower()}
+    return parsed.update_query_dict(secret).render_as_string(hide_password=True)
 
 
 def open_engine(url: str, wait_s: float = WAIT_S) -> Engine:
