@@ -65,7 +65,7 @@ def drive(orders: SimpleQueue[str | None], out: TextIO) -> None:
             continue
         if line is None:
             return
-        flying[task.remote(line)] = str(json.loads(line)[0])
+        flying[task.remote(line)] = str(json.loads(line)["merge_key"])
 
 
 def _report(flying: dict[Any, str], out: TextIO) -> None:

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 
     from transplant.types import MergeSummary, NetVersion
 
-TINY = JourneyPlan("scenes", ("digit-0", "digit-1", "digit-2"), epochs=2, steps=60, runner="ray")
+TINY = JourneyPlan(
+    "scenes", ("digit-0", "digit-1", "digit-2"), epochs=2, steps=60, synthetic_images=400, runner="ray"
+)
 
 # What is learned in two epochs would not pass a real gate; these tests are about processes. Checkpoints
 # come often, so that a merge that was killed has one to go on from.
 LENIENT = {
-    "TRANSPLANT_CENTRAL_SYNTHETIC_IMAGES": "400",
     "TRANSPLANT_CENTRAL_CHECKPOINT_EVERY": "10",
     "TRANSPLANT_CENTRAL_MINIMUM_AGREEMENT": "0",
     "TRANSPLANT_CENTRAL_MINIMUM_CLOSED": "-1000000",
