@@ -38,8 +38,14 @@ def center(authority, artifact):
 
 @pytest.fixture
 def client(authority, center):
-    policy = RetryPolicy(deadline_s=1, first_s=0.01, longest_s=0.05)
+    policy = RetryPolicy(deadline_s=60, first_s=0.01, longest_s=0.05)
     with CentralClient(authority.kit(center.address), policy=policy) as client:
+        yield client
+
+
+@pytest.fixture
+def impatient(authority, center):
+    with CentralClient(authority.kit(center.address), policy=RetryPolicy(deadline_s=0)) as client:
         yield client
 
 
@@ -108,10 +114,10 @@ def test_a_chunk_damaged_on_the_way_is_fetched_again(client, center, artifact, t
     assert center.state.download_offsets == [0, damaged[0]]
 
 
-def test_a_link_that_always_damages_ends_at_the_deadline(client, center, artifact, tmp_path):
+def test_a_link_that_always_damages_ends_at_the_deadline(impatient, center, artifact, tmp_path):
     center.state.mangle = lambda chunk: replace(chunk, crc32c=chunk.crc32c ^ 1)
     with pytest.raises(ChunkCorrupt):
-        client.download(artifact[0].module_id, tmp_path)
+        impatient.download(artifact[0].module_id, tmp_path)
     assert not (tmp_path / f"{artifact[0].module_id}.safetensors").exists()
 
 
@@ -148,11 +154,11 @@ def test_an_unknown_module_is_not_found(client, tmp_path):
         client.download("1" * 64, tmp_path)
 
 
-def test_a_full_disk_at_the_site_says_so(client, artifact, tmp_path, monkeypatch):
+def test_a_full_disk_at_the_site_says_so(impatient, artifact, tmp_path, monkeypatch):
     def full(_descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("transplant.rpc.download.os.fsync", full)
     with pytest.raises(StorageFull, match=r"no room left to write .*part"):
-        client.download(artifact[0].module_id, tmp_path)
+        impatient.download(artifact[0].module_id, tmp_path)
     assert not list(Path(tmp_path).glob("*.safetensors"))

@@ -40,14 +40,15 @@ def upload_file(
         TransplantError: what the center refused for good, or the last error at the deadline.
     """
     size = path.stat().st_size
-    durable = -1  # nothing heard yet
+    durable: int | None = None  # nothing heard yet
 
     def attempt() -> bool:
         """Send once; True when all is durable, False when there is progress and more to do."""
         nonlocal durable
-        before = durable
         state = status()
-        durable = size if state.registered else state.durable_offset
+        found = size if state.registered else state.durable_offset
+        before = found if durable is None else durable
+        durable = found
         if on_progress is not None:
             on_progress(durable, size)
         if durable >= size:
