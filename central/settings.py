@@ -18,7 +18,7 @@ from central.usecases.center import Policy, ProbePolicy, Quota
 from transplant.artifact.limits import Limits
 from transplant.errors import InvalidName, InvalidSettings
 from transplant.nets.learner_config import LABEL_FREE, LearnerConfig
-from transplant.types import checked_name
+from transplant.types import Precision, checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +82,7 @@ class CentralSettings(BaseSettings):
     learning_rate: Annotated[float, Field(gt=0)] = _DEFAULT.learning_rate
     synthetic_images: Count = _DEFAULT.synthetic_images
     checkpoint_every: Count = _DEFAULT.checkpoint_every
-    precision: Literal["float32", "bfloat16"] = _DEFAULT.precision
+    precision: Precision = _DEFAULT.precision
     drawings: Annotated[float, Field(ge=0, le=1)] = _DEFAULT.drawings
     nudged_share: Annotated[float, Field(ge=0, le=1)] = _DEFAULT.nudged_share
     nudge_steps: Count = _DEFAULT.nudge_steps

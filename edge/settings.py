@@ -10,14 +10,13 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from edge.disclosing import Noise, Policy, Ship
-from edge.teach.recipe import Optimiser, Precision, Recipe
+from edge.teach.recipe import Optimiser, Recipe, default_epochs
 from transplant.errors import InvalidName, InvalidSettings
-from transplant.types import Disclosure, Task, checked_name
+from transplant.types import Disclosure, Precision, Task, checked_name
 
 _PREFIX = "TRANSPLANT_EDGE_"
 _DEFAULTS = Recipe()
 _POLICY = Policy()
-_PHOTOGRAPH_EPOCHS = 20  # photographs are fewer and harder than drawn scenes
 
 
 class EdgeSettings(BaseSettings):
@@ -117,9 +116,7 @@ class EdgeSettings(BaseSettings):
     @property
     def resolved_epochs(self) -> int:
         """Return the epochs that were set, or else what the kind of data needs."""
-        if self.epochs is not None:
-            return self.epochs
-        return _DEFAULTS.epochs if self.data == "scenes" else _PHOTOGRAPH_EPOCHS
+        return default_epochs(self.data) if self.epochs is None else self.epochs
 
     @property
     def recipe(self) -> Recipe:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from transplant.errors import InvalidName
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+Precision = Literal["float32", "bfloat16"]
+"""Of forward passes while something trains or learns; weights are float32 either way."""
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 

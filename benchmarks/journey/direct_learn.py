@@ -9,17 +9,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from central.merge.learn import learn_route
+from central.merge.learn import learner_of
 from edge.datasets.open_data import open_data, parse_spec
 from edge.datasets.site_dataset import SiteDataset, Split
 from transplant.artifact.codec import load_module
 from transplant.artifact.digest import derive_seed
 from transplant.artifact.manifest import parse_manifest
 from transplant.nets.learner_config import LearnerConfig
-from transplant.nets.learning import AdapterProblem, LabelledSamples
-from transplant.nets.measures import as_images, measure
+from transplant.nets.learning import AdapterProblem, LabelledSamples, run_learner
+from transplant.nets.measures import mean_norm, measure
 from transplant.nets.transplant_net import RouteNet
 
 if TYPE_CHECKING:
@@ -77,19 +77,12 @@ def direct_learn(
         architecture=manifests[route.category_module].architecture.to_type(),
         host_architecture=manifests[host.category_module].architecture.to_type(),
         task=route.task,
-        mean_norm=_mean_norm(category_module, images),
-        host_mean_norm=_mean_norm(modules[host.category_module], images),
+        mean_norm=mean_norm(category_module, images),
+        host_mean_norm=mean_norm(modules[host.category_module], images),
         labelled=LabelledSamples(images, targets),
     )
     config = LearnerConfig(method="direct-learn", steps=_STEPS, batch=min(32, samples), seed=seed)
-    learned = learn_route(
-        problem,
-        config,
-        resume=None,
-        save=lambda _: None,
-        progress=lambda _step, _total, _figures: None,
-        cancelled=lambda: False,
-    )
+    learned = run_learner(learner_of(config), problem, config)
     net = RouteNet(category_module, learned.adapter, host_task_module)
     return measure(net, source.load(Split.TEST).batches(route.task), route.task)
 
@@ -105,9 +98,3 @@ def _chosen(train: SiteDataset, task: Task, samples: int, seed: int) -> tuple[Te
     few = torch.cat([positives[:wanted], negatives[: samples - wanted]])
     few = torch.cat([few, positives[wanted : wanted + samples - len(few)]])
     return images[few], targets[few]
-
-
-@torch.no_grad()
-def _mean_norm(category_module: nn.Module, images: Tensor) -> float:
-    features = category_module(as_images(images))
-    return float(features.flatten(1).norm(dim=1).mean())

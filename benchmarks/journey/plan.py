@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.operator import drawings_of
 from transplant.errors import BenchmarkFailed, InvalidSettings
 from transplant.types import checked_name
 
@@ -58,8 +59,8 @@ class JourneyPlan:
 
     @property
     def drawings(self) -> float:
-        """Return which share of the synthetic images are drawings: what an operator knows of the domain."""
-        return 0.9 if self.data == "scenes" else 0.2
+        """Return which share of the synthetic images are drawings."""
+        return drawings_of(self.data)
 
     @property
     def nudge_steps(self) -> int:

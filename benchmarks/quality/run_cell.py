@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.operator import drawings_of
 from benchmarks.quality.cells import EXTRA_METRICS, METRICS, Bench, Cell
 from benchmarks.quality.cost import Meter
 from benchmarks.quality.inner_life import keep_inner_life
@@ -19,7 +20,7 @@ from benchmarks.quality.samples import labelled_samples
 from benchmarks.quality.shipping import probed, shipped_bytes, state_digest
 from benchmarks.quality.site_data import SiteKey
 from benchmarks.quality.teachers import KnownTeacher, TeacherKey, load_teacher, recipe_of
-from central.merge.learn import learn_route
+from central.merge.learn import learner_of
 from edge.datasets.site_dataset import Split
 from transplant.artifact.digest import derive_seed
 from transplant.backdistill.closed_form import ClosedFormLearner
@@ -163,22 +164,10 @@ def config_of(cell: Cell, setting: Setting) -> LearnerConfig:
     return LearnerConfig.from_dict(values)
 
 
-def drawings_of(data: str) -> float:
-    """Return which share of synthetic images are drawings: what an operator knows of the domain."""
-    return 0.9 if data == "scenes" else 0.2
-
-
 def _learn(problem: AdapterProblem, config: LearnerConfig, *, same_net: bool) -> LearnedAdapter:
     if same_net and config.method == "closed-form":
         return run_learner(ClosedFormLearner(alpha=1.0), problem, config)
-    return learn_route(
-        problem,
-        config,
-        resume=None,
-        save=lambda _: None,
-        progress=lambda _step, _total, _figures: None,
-        cancelled=lambda: False,
-    )
+    return run_learner(learner_of(config), problem, config)
 
 
 def _reorder(cell: Cell, channels: int) -> tuple[int, ...] | None:

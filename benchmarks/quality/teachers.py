@@ -17,16 +17,16 @@ from safetensors.torch import load, save
 from torch import nn
 
 from benchmarks.quality.cost import Meter
-from edge.datasets.site_dataset import SiteDataset, Split
+from edge.datasets.site_dataset import Split
 from edge.teach.checkpoint import discard_checkpoint
-from edge.teach.recipe import Recipe
+from edge.teach.recipe import Recipe, default_epochs
 from edge.teach.teach import teach
 from edge.teach.teaching import measured
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.durable_file import write_durably
 from transplant.errors import CheckpointInvalid
 from transplant.nets.architecture_table import default_architecture
-from transplant.nets.measures import as_images, floor
+from transplant.nets.measures import floor, mean_norm
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
 from transplant.types import Architecture, Task
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from benchmarks.quality.site_data import SiteKey
 
 _NORM_IMAGES = 1000
-_PHOTOGRAPH_EPOCHS = 20  # what `transplant-edge` takes where --epochs is not given
-_DRAWN_EPOCHS = 8
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,8 @@ class KnownTeacher:
 
 def recipe_of(data: str, seed: int, epochs: int | None, precision: str) -> Recipe:
     """Return the recipe of a site's own training, as `transplant-edge` resolves it."""
-    default = _DRAWN_EPOCHS if data == "scenes" else _PHOTOGRAPH_EPOCHS
     return Recipe(
-        epochs=default if epochs is None else epochs,
+        epochs=default_epochs(data) if epochs is None else epochs,
         precision="bfloat16" if precision == "bfloat16" else "float32",
         seed=seed,
     )
@@ -122,7 +119,9 @@ def train_teacher(key: TeacherKey, folder: Path) -> None:
         "figures": {task.value: figures for task, figures in measured(teacher.net, test).items()},
         "floors": {task.value: floor([test.examples(task)[1]], task) for task in teacher.tasks},
         "image_counts": {task.value: len(test.examples(task)[0]) for task in teacher.tasks},
-        "mean_norm": _mean_norm(teacher.net.category_module, key.site.load(Split.TRAIN)),
+        "mean_norm": mean_norm(
+            teacher.net.category_module, key.site.load(Split.TRAIN).images[:_NORM_IMAGES]
+        ),
         "cost": meter.figures(),
     }  # fmt: skip
     weights = {name: tensor.contiguous() for name, tensor in teacher.net.state_dict().items()}
@@ -168,10 +167,3 @@ def _document_path(key: TeacherKey, folder: Path) -> Path:
 
 def _weights_path(key: TeacherKey, folder: Path) -> Path:
     return folder / f"{key.digest}.safetensors"
-
-
-@torch.no_grad()
-def _mean_norm(category_module: nn.Module, train: SiteDataset) -> float:
-    parts = train.images[:_NORM_IMAGES].split(64)
-    norms = [category_module(as_images(part)).flatten(1).norm(dim=1) for part in parts]
-    return float(torch.cat(norms).mean())

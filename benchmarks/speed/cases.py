@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks.records import Record
 from transplant.nets.learner_config import LearnerConfig
-from transplant.types import Task
+from transplant.types import Precision, Task
 
 
 class Speed(StrEnum):
@@ -68,7 +68,7 @@ class Case:
     steps: int = 300
     masks: int = 128
     synthetic_images: int | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     threads: int = 1
 
     def config(self, method: str) -> LearnerConfig:

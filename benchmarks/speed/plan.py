@@ -11,9 +11,9 @@ from transplant.types import Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Literal
 
     from benchmarks.records import Record
+    from transplant.types import Precision
 
 GIB = 1 << 30
 
@@ -74,9 +74,7 @@ def planned(bench: str, *, tasks: str, arch: str | None, precision: str, threads
     return chosen
 
 
-def cases_of(
-    bench: Speed, tasks: Sequence[Task], precision: Literal["float32", "bfloat16"], threads: int
-) -> list[Case]:
+def cases_of(bench: Speed, tasks: Sequence[Task], precision: Precision, threads: int) -> list[Case]:
     """Return the cases of a name, cheap ones first.
 
     Args:

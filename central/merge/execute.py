@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from transplant.types import Disclosure, ModuleKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from central.merge.orders import WorkOrder
     from central.merge.tasks import MergeTask
     from transplant.artifact.manifest import Manifest
 
@@ -34,33 +34,6 @@ log = logging.getLogger(__name__)
 
 CENTER_SITE = "central"
 """The name in the seal of what the center itself made."""
-
-
-@dataclass(frozen=True)
-class WorkOrder:
-    """Everything a worker needs to know, as plain text: it travels to Ray as JSON.
-
-    `manifests` are the canonical manifests of teacher f, teacher g_T ("" where it stays at its site), host
-    f and host g_S; `statistics` and `answers` those of what else the site gave, "" where it did not.
-    """
-
-    merge_key: str
-    task: str
-    manifests: tuple[str, str, str, str]
-    store: str
-    bench: str
-    statistics: str = ""
-    answers: str = ""
-
-    def to_json(self) -> str:
-        """Return one line."""
-        return json.dumps(asdict(self), ensure_ascii=True)
-
-
-def order_from_json(line: str) -> WorkOrder:
-    """Read `WorkOrder.to_json`."""
-    fields = json.loads(line)
-    return WorkOrder(**fields | {"manifests": tuple(fields["manifests"])})
 
 
 def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> None:

@@ -18,7 +18,7 @@ from central.merge.events import (
     TimePassed,
     WorkerDied,
 )
-from central.merge.execute import WorkOrder
+from central.merge.orders import WorkOrder
 from central.merge.state import outstanding
 from central.registry.events_book import MODULE_ACCEPTED
 from central.runners.engine import Died, Ending, Finished

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from central.merge.execute import WorkOrder
+    from central.merge.orders import WorkOrder
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from central.merge.execute import execute
 from central.runners.engine import Died, Ending, Finished
 
 if TYPE_CHECKING:
-    from central.merge.execute import WorkOrder
+    from central.merge.orders import WorkOrder
 
 log = logging.getLogger(__name__)
 

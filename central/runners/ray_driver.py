@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
+from central.merge.orders import order_from_json
 from transplant.backends.open_audit import install_open_audit
 
 _OBJECT_STORE_BYTES = 200 << 20
@@ -25,7 +26,7 @@ _AUDIT_VARIABLES = ("TRANSPLANT_OPEN_LOG", "TRANSPLANT_OPEN_ROOTS")
 
 def work(line: str) -> None:
     """Execute one order; runs in a Ray worker, which alone imports torch."""
-    from central.merge.execute import execute, order_from_json
+    from central.merge.execute import execute
 
     execute(order_from_json(line))
 
@@ -65,7 +66,7 @@ def drive(orders: SimpleQueue[str | None], out: TextIO) -> None:
             continue
         if line is None:
             return
-        flying[task.remote(line)] = str(json.loads(line)["merge_key"])
+        flying[task.remote(line)] = order_from_json(line).merge_key
 
 
 def _report(flying: dict[Any, str], out: TextIO) -> None:

@@ -31,7 +31,7 @@ def check_disclosed(books: Books, manifest: Manifest) -> None:
     """
     if manifest.kind not in DISCLOSED_KINDS:
         return
-    parent = _parent(books, manifest)
+    parent = registered_parent(books, manifest)
     if manifest.kind is ModuleKind.STATISTICS:
         if manifest.seam != parent.seam:
             raise SeamMismatch(
@@ -65,14 +65,19 @@ def admit_disclosed(center: Center, manifest: Manifest, payload: Path) -> None:
         load_answers(manifest, payload)
 
 
-def _parent(books: Books, manifest: Manifest) -> Manifest:
+def registered_parent(books: Books, manifest: Manifest) -> Manifest:
+    """Return the manifest of the only parent: a category module of the same site and category.
+
+    Raises:
+        NotFound: if it is not registered.
+        ManifestInvalid: if it is another site's or category's, or no category module.
+    """
     (module_id,) = manifest.parents
     try:
         parent = parse_manifest(books.modules.get(module_id).manifest)
     except NotFound as error:
-        raise NotFound(
-            f"category module {module_id[:12]} of these {manifest.kind} is not here: push it first"
-        ) from error
+        who = "this task module" if manifest.kind is ModuleKind.TASK else f"these {manifest.kind}"
+        raise NotFound(f"category module {module_id[:12]} of {who} is not here: push it first") from error
     if (parent.site, parent.category, parent.kind) != (manifest.site, manifest.category, ModuleKind.CATEGORY):
         raise ManifestInvalid("parents: not a category module of this site and category")
     return parent

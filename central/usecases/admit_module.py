@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from central.usecases.admit_disclosed import admit_disclosed
+from central.usecases.admit_disclosed import admit_disclosed, registered_parent
 from transplant.artifact.codec import load_module
-from transplant.artifact.manifest import parse_manifest
 from transplant.datafree.procedural_images import procedural_images
-from transplant.errors import ManifestInvalid, NotFound, PayloadMalformed, SeamMismatch, TensorNotFinite
+from transplant.errors import ManifestInvalid, PayloadMalformed, SeamMismatch, TensorNotFinite
 from transplant.nets.architecture_table import image_px
 from transplant.nets.disclosure_layouts import DISCLOSED_KINDS
 from transplant.types import ModuleKind, Task
@@ -57,14 +56,7 @@ def _parent(center: Center, manifest: Manifest) -> Manifest | None:
     if len(manifest.parents) != 1:
         raise ManifestInvalid("parents: a task module has one, the category module it was trained on")
     with center.registry.read() as books:
-        try:
-            parent = parse_manifest(books.modules.get(manifest.parents[0]).manifest)
-        except NotFound as error:
-            raise NotFound(
-                f"category module {manifest.parents[0][:12]} of this task module is not here: push it first"
-            ) from error
-    if (parent.site, parent.category, parent.kind) != (manifest.site, manifest.category, ModuleKind.CATEGORY):
-        raise ManifestInvalid("parents: not a category module of this site and category")
+        parent = registered_parent(books, manifest)
     if parent.architecture != manifest.architecture:
         raise SeamMismatch("a task module has the architecture of the category module it was trained on")
     return parent

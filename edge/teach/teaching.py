@@ -8,7 +8,6 @@ and resumed ends with the very weights of one that was not (on one machine, with
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from edge.teach.augment import Augmentation
 from edge.teach.losses import joint_loss, positive_weight
 from transplant.artifact.digest import derive_seed
 from transplant.nets.measures import as_images, measure
+from transplant.nets.precision import mixed_precision
 from transplant.nets.task_module import ClassificationModule, SegmentationModule
 from transplant.nets.teacher_net import TeacherNet, load_pretrained_vgg16
 from transplant.types import Architecture, Task
@@ -161,7 +161,7 @@ def _train(
     augmentation = Augmentation.for_data(train)
     weight = positive_weight(train.labels)
     masks = train.masks if Task.SEGMENTATION.value in net.task_modules else None
-    mixed = torch.autocast("cpu", torch.bfloat16) if recipe.precision == "bfloat16" else nullcontext()
+    mixed = mixed_precision(recipe.precision)
     batches = torch.randperm(len(train), generator=generator).split(recipe.batch_size)
     total = 0.0
     for number, chosen in enumerate(batches):

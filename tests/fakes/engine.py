@@ -9,7 +9,7 @@ from central.runners.engine import Died, Ending, Finished, Lost
 from transplant.errors import MergeEngineUnavailable
 
 if TYPE_CHECKING:
-    from central.merge.execute import WorkOrder
+    from central.merge.orders import WorkOrder
 
 
 class FakeEngine:

@@ -25,13 +25,14 @@ from transplant.nets.learning import (
     LabelledSamples,
     LearnedAdapter,
     LearnerState,
-    mixed_precision,
+    disclosed_beta,
     new_adapter,
     step_generator,
 )
 from transplant.nets.losses import task_loss
-from transplant.nets.measures import as_images, images_at_once
+from transplant.nets.measures import as_images, mean_norm
 from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parameters
+from transplant.nets.precision import mixed_precision
 
 if TYPE_CHECKING:
     from transplant.nets.learner_config import LearnerConfig
@@ -91,7 +92,7 @@ class FunctionLearner:
         load_parameters(adapter, state.tensors)
         generator = step_generator(config, state.step)
         chosen = torch.multinomial(material.odds, config.batch, replacement=True, generator=generator)
-        with mixed_precision(config):
+        with mixed_precision(config.precision):
             features, wanted = material.synthetic.batch(problem, chosen)
             logits = problem.host_task_module(adapter(features)).to(torch.float32)
         loss = imitation_loss(logits, wanted, material.mean, material.deviation)
@@ -165,7 +166,7 @@ def _labelled_losses(
     size = min(config.batch // 2, len(images))
     chosen = torch.randperm(len(images), generator=generator)[:size]
     images, targets = moved(images[chosen], targets[chosen], generator)
-    with mixed_precision(config):
+    with mixed_precision(config.precision):
         with torch.no_grad():
             features = problem.category_module(as_images(images))
         logits = problem.host_task_module(adapter(features)).to(torch.float32)
@@ -194,16 +195,11 @@ def moved(images_u8: Tensor, targets: Tensor, generator: torch.Generator) -> tup
     return moved_images.permute(0, 3, 1, 2), targets
 
 
-@torch.no_grad()
 def _beta(problem: AdapterProblem, images_u8: Tensor) -> float:
     """Return E||f_S(I)||_F / E||f(I)||_F: as disclosed, or both on the same synthetic images."""
     if problem.mean_norm is not None and problem.host_mean_norm is not None:
-        return problem.host_mean_norm / problem.mean_norm
+        return disclosed_beta(problem)
     if not len(images_u8):
         return 1.0  # features without images: nothing to push through the host's f
-    parts = images_u8.split(images_at_once(images_u8.shape[-1], _CALIBRATION, 1 << 20))
-    norms = [
-        torch.cat([f(as_images(part)).flatten(1).norm(dim=1) for part in parts]).mean()
-        for f in (problem.host_category_module, problem.category_module)
-    ]
-    return float(norms[0] / norms[1].clamp(min=1e-12))
+    host, own = (mean_norm(f, images_u8) for f in (problem.host_category_module, problem.category_module))
+    return host / max(own, 1e-12)

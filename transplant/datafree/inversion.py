@@ -16,19 +16,23 @@ Shape suffixes: B images, C channels, H and W places of the seam.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from transplant.datafree.nudging import descend, random_answers
+from transplant.datafree.procedural_images import BATCH, in_batches
 from transplant.errors import InvalidSettings, SeamMismatch, TensorNotFinite
 from transplant.nets.measures import as_images
+from transplant.nets.precision import mixed_precision
+from transplant.nets.seeded import seeded
 from transplant.types import Task
 
 if TYPE_CHECKING:
     from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
+    from transplant.types import Precision
 
 _CHUNK = 128
 _CHUNK_PIXELS = 1 << 19
@@ -37,7 +41,6 @@ _ANSWERED = 0.2  # of what was wanted
 _MATCHED = 0.05  # of the class's own moments
 _STRAGGLERS = 0.1  # of a batch: so few are not waited for
 _PATIENCE = 4
-_NOISE_BATCH = 64
 
 
 def invert(
@@ -52,7 +55,7 @@ def invert(
     statistics: DisclosedStatistics | None = None,
     moment_weight: float = 1.0,
     tv_weight: float = 0.2,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
 ) -> Tensor:
     """Move images towards random answers of g_T, and towards the site's moments of x where it told them.
 
@@ -88,7 +91,7 @@ def invert(
         if statistics is not None:
             wanted = _by_class(wanted, task)
         pull = _Pull(category_module, task_module, wanted, deviation, statistics, moment_weight, tv_weight)
-        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        with mixed_precision(precision):
             inverted.append(descend(pull.direction, part, steps))
     return torch.cat(inverted)
 
@@ -114,11 +117,7 @@ def noise_images(count: int, image_px: int, seed: int) -> Tensor:
     Each image is normal noise at every scale of a power of two, blended by random weights, with its own
     brightness, contrast and colour. Image i depends on the seed, i // 64 and its place in its batch only.
     """
-    batches: list[Tensor] = []
-    for index in range(-(-count // _NOISE_BATCH)):
-        generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % (2**63))
-        batches.append(_noise_batch(image_px, generator))
-    return torch.cat(batches)[:count] if batches else torch.empty(0, 3, image_px, image_px, dtype=torch.uint8)
+    return in_batches(count, image_px, lambda index: _noise_batch(image_px, seeded(seed, index)))
 
 
 @dataclass
@@ -247,7 +246,7 @@ def _per_image(values_B: Tensor) -> Tensor:
 
 
 def _noise_batch(side: int, generator: torch.Generator) -> Tensor:
-    count = _NOISE_BATCH
+    count = BATCH
     image = torch.zeros(count, 3, side, side)
     scale = side
     while scale >= 1:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transplant.nets.learning import AdapterProblem, mixed_precision, step_generator
+from transplant.nets.learning import AdapterProblem, step_generator
 from transplant.nets.measures import as_images, images_at_once
+from transplant.nets.precision import mixed_precision
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> 
         wanted = wanted * config.nudge_reach * deviation
 
         def distance(images: Tensor, wanted: Tensor = wanted) -> Tensor:
-            with mixed_precision(config):
+            with mixed_precision(config.precision):
                 answers = teacher(images)
             return functional.smooth_l1_loss(answers.to(torch.float32), wanted, reduction="sum")
 

@@ -61,12 +61,11 @@ class TransplantLearner:
     ) -> tuple[LearnerState, dict[str, float]]:
         """Take one step of the candidate whose turn it is; behind the heats the best one is left alone."""
         heat, tensors = _heat(config), state.tensors
-        if state.step == config.candidates * heat and config.candidates > 1:
+        if state.step < config.candidates * heat:
+            candidate, own_step = divmod(state.step, heat)
+        else:
             tensors = self._survivor(problem, config, material, tensors)
-        left = sorted({int(name.split(".")[0]) for name in tensors})
-        candidate, own_step = divmod(state.step, heat) if heat else (0, state.step)
-        if state.step >= config.candidates * heat:
-            candidate, own_step = left[0], state.step - (config.candidates - 1) * heat
+            (candidate,), own_step = _candidates(tensors), state.step - (config.candidates - 1) * heat
         moved, figures = self._function.step(
             problem,
             _of_candidate(config, candidate),
@@ -80,7 +79,7 @@ class TransplantLearner:
     ) -> LearnedAdapter:
         """Return the adapter of the candidate that is left."""
         tensors = self._survivor(problem, config, material, state.tensors)
-        candidate = int(next(iter(tensors)).split(".")[0])
+        (candidate,) = _candidates(tensors)
         learned = self._function.finish(
             problem, _of_candidate(config, candidate), material, LearnerState(0, _own(candidate, tensors))
         )
@@ -90,8 +89,8 @@ class TransplantLearner:
     def _survivor(
         self, problem: AdapterProblem, config: LearnerConfig, material: Material, tensors: dict[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Keep the tensors of the candidate whose held-out answers are nearest to g_T's."""
-        candidates = sorted({int(name.split(".")[0]) for name in tensors})
+        """Keep the tensors of the candidate whose held-out answers agree best with g_T."""
+        candidates = _candidates(tensors)
         if len(candidates) == 1:
             return tensors
         scores: dict[int, float] = {}
@@ -105,6 +104,10 @@ class TransplantLearner:
 def _heat(config: LearnerConfig) -> int:
     """Return how many steps each candidate takes before one is chosen: a quarter of all."""
     return config.steps // 4 if config.candidates > 1 else 0
+
+
+def _candidates(tensors: dict[str, Tensor]) -> list[int]:
+    return sorted({int(name.split(".")[0]) for name in tensors})
 
 
 def _of_candidate(config: LearnerConfig, candidate: int) -> LearnerConfig:

@@ -11,10 +11,16 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from transplant.nets.seeded import seeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 GENERATOR_ID = "leaves-1"
 """Changes whenever the same seed would give other images."""
@@ -38,14 +44,18 @@ def procedural_images(count: int, image_px: int, seed: int, drawings: float = 0.
     Image i depends on the seed, i // 64 and its place in its batch of 64 only: asking for more images
     leaves the earlier ones as they are.
     """
-    batches = [procedural_batch(index, image_px, seed, drawings) for index in range(-(-count // BATCH))]
-    return torch.cat(batches)[:count] if batches else torch.empty(0, 3, image_px, image_px, dtype=torch.uint8)
+    return in_batches(count, image_px, lambda index: procedural_batch(index, image_px, seed, drawings))
 
 
 def procedural_batch(index: int, image_px: int, seed: int, drawings: float = 0.5) -> Tensor:
     """Return images 64 * index to 64 * index + 63 of `procedural_images`, without making the others."""
-    generator = torch.Generator().manual_seed((seed * 1_000_003 + index) % (2**63))
-    return _batch(image_px, drawings, generator)
+    return _batch(image_px, drawings, seeded(seed, index))
+
+
+def in_batches(count: int, image_px: int, make: Callable[[int], Tensor]) -> Tensor:
+    """Return the first `count` of the images that `make` gives by the number of their batch of `BATCH`."""
+    batches = [make(index) for index in range(-(-count // BATCH))]
+    return torch.cat(batches)[:count] if batches else torch.empty(0, 3, image_px, image_px, dtype=torch.uint8)
 
 
 def _batch(side: int, drawings: float, generator: torch.Generator) -> Tensor:

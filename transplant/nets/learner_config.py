@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from transplant.types import Precision
 
 LABEL_FREE = ("transplant", "function", "closed-form", "back-distill")
 """Methods that learn without a labelled sample."""
@@ -49,7 +51,7 @@ class LearnerConfig:
     nudged_share: float = 0.25
     nudge_steps: int = 6
     nudge_reach: float = 6.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     weight: float = 10.0
     label_weight: float = 1.0
     dummy: str = "lowest-second"

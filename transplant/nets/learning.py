@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from transplant.errors import CheckpointInvalid, MergeCancelled, MergeNotPossible
 from transplant.nets.architecture_table import adapter_architecture, seam_of
 from transplant.nets.architectures import build_adapter, check_joint
+from transplant.nets.seeded import seeded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
     from transplant.nets.adapter import Adapter
     from transplant.nets.disclosures import DisclosedStatistics, ProbeAnswers
@@ -211,11 +211,6 @@ def disclosed_beta(problem: AdapterProblem) -> float:
     return problem.host_mean_norm / problem.mean_norm
 
 
-def mixed_precision(config: LearnerConfig) -> AbstractContextManager[object]:
-    """Return the context that a config's forward passes run in."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16")
-
-
 def step_generator(config: LearnerConfig, step: int) -> torch.Generator:
     """Return the generator of one step: nothing random outlives a step, so nothing random is stored."""
-    return torch.Generator().manual_seed((config.seed * 1_000_003 + step) % (2**63))
+    return seeded(config.seed, step)

@@ -12,6 +12,8 @@ from transplant.types import Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from torch import nn
+
 VOID = 255
 """Pixels of this value count neither for nor against (VOC's border)."""
 
@@ -31,6 +33,14 @@ def images_at_once(image_px: int, most: int = 128, pixels: int = 1 << 19) -> int
             at any size; passes without a graph may take twice as many.
     """
     return max(1, min(most, pixels // image_px**2))
+
+
+@torch.no_grad()
+def mean_norm(category_module: nn.Module, images_u8_BCHW: Tensor) -> float:
+    """Return E||f(I)||_F over stored images, a batch at a time."""
+    parts = images_u8_BCHW.split(images_at_once(images_u8_BCHW.shape[-1], 256, 1 << 20))
+    norms = [category_module(as_images(part)).flatten(1).norm(dim=1) for part in parts]
+    return float(torch.cat(norms).mean())
 
 
 @torch.no_grad()

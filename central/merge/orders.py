@@ -1,0 +1,33 @@
+"""A work order: what a merge's worker is told, as text. No torch: Ray's driver reads it, too."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class WorkOrder:
+    """Everything a worker needs to know, as plain text: it travels to Ray as JSON.
+
+    `manifests` are the canonical manifests of teacher f, teacher g_T ("" where it stays at its site), host
+    f and host g_S; `statistics` and `answers` those of what else the site gave, "" where it did not.
+    """
+
+    merge_key: str
+    task: str
+    manifests: tuple[str, str, str, str]
+    store: str
+    bench: str
+    statistics: str = ""
+    answers: str = ""
+
+    def to_json(self) -> str:
+        """Return one line."""
+        return json.dumps(asdict(self), ensure_ascii=True)
+
+
+def order_from_json(line: str) -> WorkOrder:
+    """Read `WorkOrder.to_json`."""
+    fields = json.loads(line)
+    return WorkOrder(**fields | {"manifests": tuple(fields["manifests"])})
