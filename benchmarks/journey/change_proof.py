@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
     from transplant.artifact.manifest import Manifest
     from transplant.types import NetVersion
+
+FINAL = "final"
+"""Folder, below the witness's own, of all modules as they were downloaded at the end."""
 
 _PROBE_IMAGES = 32
 _PROBE_SEED = 1901_06978
@@ -86,10 +90,11 @@ class Witness:
         return fresh
 
     def see_all_again(self) -> list[NetVersion]:
-        """Download and note all versions once more, from nothing."""
+        """Download every module once more, from nothing, and note all versions as built from these."""
+        shutil.rmtree(self.directory / FINAL, ignore_errors=True)  # of an interrupted run
         versions = list(self._catalog.list_versions(0))
         for version in versions:
-            self._see(version, f"final-{version.number}")
+            self._see(version, FINAL)
         return versions
 
     def _see(self, version: NetVersion, folder: str) -> None:

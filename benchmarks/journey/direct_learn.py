@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from benchmarks.presence import drawn_by_presence
 from central.merge.learn import learner_of
 from edge.datasets.open_data import open_data, parse_spec
 from edge.datasets.site_dataset import SiteDataset, Split
@@ -90,10 +91,8 @@ def direct_learn(
 def _chosen(train: SiteDataset, task: Task, samples: int, seed: int) -> tuple[Tensor, Tensor]:
     """Draw the labelled images by seed, half of them with the category where there are enough."""
     images, targets = train.examples(task)
-    generator = torch.Generator().manual_seed(derive_seed("direct-learn", train.category, task, str(seed)))
-    order = torch.randperm(len(images), generator=generator)
-    present = (targets[order] == 1).flatten(1).any(dim=1) if targets.ndim > 1 else targets[order] == 1
-    positives, negatives = order[present], order[~present]
+    drawn = derive_seed("direct-learn", train.category, task, str(seed))
+    positives, negatives = drawn_by_presence(targets, drawn)
     wanted = min(samples // 2, len(positives))
     few = torch.cat([positives[:wanted], negatives[: samples - wanted]])
     few = torch.cat([few, positives[wanted : wanted + samples - len(few)]])

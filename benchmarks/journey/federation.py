@@ -48,13 +48,12 @@ class Federation:
         self.sites = {
             category: Child(
                 category,
-                self._site_command(category, "agent", "--until-published"),
+                self._site_command(category, "agent", "--until-published", *self._previewing(category)),
                 self._log(category),
                 self._environment(category),
             )
             for category in plan.categories
         }
-        self._previews: dict[str, Child] = {}
 
     # --- folders ---------------------------------------------------------------------------------
 
@@ -112,18 +111,13 @@ class Federation:
             (self.out / "kits" / "provisioned").touch()
 
     def start(self, on_tick: Callable[[], None] = lambda: None) -> None:
-        """Start the center, wait until it accepts calls, then start every site."""
-        self.start_center(on_tick)
-        for site in self.sites.values():
-            site.start()
-
-    def start_center(self, on_tick: Callable[[], None] = lambda: None) -> None:
-        """Start the center and wait until it accepts calls.
+        """Start the center and every site (they train long before they call), wait until it accepts calls.
 
         Raises:
-            BenchmarkFailed: if it ends or stays silent.
+            BenchmarkFailed: if the center ends or stays silent.
         """
-        self.center.start()
+        for child in (self.center, *self.sites.values()):
+            child.start()
         deadline_s = time.monotonic() + _READY_S
         while not self._accepts_calls():
             if not self.center.running:
@@ -135,22 +129,17 @@ class Federation:
 
     def supervise(self) -> list[str]:
         """Look after every process once; return what happened."""
-        for name, site in self.sites.items():
-            # A site shows its own images: it draws them itself, as soon as it has its routes.
-            if self.draw and site.finished and name not in self._previews:
-                self._previews[name] = self._preview_of(name)
-                self._previews[name].start()
-        happened = [child.supervise() for child in (self.center, *self._workers())]
+        happened = [child.supervise() for child in (self.center, *self.sites.values())]
         return [sentence for sentence in happened if sentence]
 
     def run(self, on_tick: Callable[[list[str]], None], timeout_s: float) -> None:
-        """Supervise until every site has ended well and has drawn its pictures.
+        """Supervise until every site has ended well.
 
         Raises:
             BenchmarkFailed: if a process is beyond mending or time is up.
         """
         deadline_s = time.monotonic() + timeout_s
-        while not self._done():
+        while not all(site.finished for site in self.sites.values()):
             on_tick(self.supervise())
             if time.monotonic() > deadline_s:
                 waiting = ", ".join(
@@ -163,8 +152,8 @@ class Federation:
 
     def stop(self) -> None:
         """End every process, the sites first."""
-        for child in self._workers():
-            child.stop()
+        for site in self.sites.values():
+            site.stop()
         self.center.stop()
 
     def __enter__(self) -> Federation:
@@ -174,13 +163,6 @@ class Federation:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _workers(self) -> list[Child]:
-        return [*self.sites.values(), *self._previews.values()]
-
-    def _done(self) -> bool:
-        drawn = not self.draw or len(self._previews) == len(self.sites)
-        return drawn and all(child.finished for child in self._workers())
 
     # --- commands --------------------------------------------------------------------------------
 
@@ -201,10 +183,9 @@ class Federation:
         command += ["--ship", "modules" if category == plan.founder else plan.ship]
         return command + _given({"--epochs": plan.epochs})
 
-    def _preview_of(self, category: str) -> Child:
-        command = self._site_command(category, "evaluate", "--preview", str(self.preview(category)))
-        log = self._log(f"{category}-pictures")
-        return Child(f"{category} pictures", command, log, self._environment(category))
+    def _previewing(self, category: str) -> tuple[str, ...]:
+        """Return the flags that make a site show its own images: it draws them itself."""
+        return ("--preview", str(self.preview(category))) if self.draw else ()
 
     def _provision(self, *arguments: str) -> None:
         done = subprocess.run(

@@ -8,7 +8,7 @@ import resource
 import time
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.journey.change_proof import differences
+from benchmarks.journey.change_proof import FINAL, differences
 from benchmarks.journey.direct_learn import direct_learn
 from benchmarks.journey.federation import Federation
 from benchmarks.journey.figures import (
@@ -151,7 +151,7 @@ def _baseline(
     """Learn each transplanted route's adapter once more, from labels, in this process."""
     plan = federation.plan
     beside: dict[tuple[str, str, str], float] = {}
-    folder = watcher.witness.directory / f"final-{versions[-1].number}"
+    folder = watcher.witness.directory / FINAL
     for route in versions[-1].routes:
         if route.adapter is None:
             continue

@@ -100,7 +100,8 @@ def run_epoch(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout draws from the global generator
         loss = _train(state, train, recipe, epoch, generator, on_batch)
-    figures = {task.value: figures for task, figures in measured(state.net, validation).items()}
+    with mixed_precision(recipe.precision):  # epochs are only compared with each other
+        figures = {task.value: figures for task, figures in measured(state.net, validation).items()}
     record = EpochRecord(epoch, loss, score_of(figures), figures)
     previous = state.best
     state.history.append(record)
