@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fakes.tiny_nets import SMALL, strangers, tiny_net
 from torch import nn
 
 from central.merge.learn import learner_of
@@ -23,23 +24,11 @@ from transplant.errors import (
 from transplant.nets.architecture_table import default_architecture
 from transplant.nets.learner_config import LearnerConfig
 from transplant.nets.learning import AdapterProblem, LabelledSamples, new_adapter, run_learner
-from transplant.nets.teacher_net import TeacherNet
-from transplant.nets.transplant_net import freeze
-from transplant.types import Architecture, Task
-
-SMALL = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (12, 16)), ("hidden", (20,)))
-)
-
-
-def _net(seed: int) -> TeacherNet:
-    net = TeacherNet(SMALL, list(Task))
-    net.initialise(seed)
-    return freeze(net)
+from transplant.types import Task
 
 
 def _same_net(task: Task, reorder: tuple[int, ...]) -> AdapterProblem:
-    net = _net(3)
+    net = tiny_net(3)
     head = net.task_modules[task.value]
     return AdapterProblem(
         net.category_module, head, head, net.category_module, SMALL, SMALL, task, 1.0, 1.0, reorder=reorder
@@ -97,9 +86,8 @@ def test_back_distillation_lowers_its_loss_and_resumes_to_the_same_adapter() -> 
         assert torch.equal(tensor, resumed.adapter.state_dict()[name]), name
 
 
-def _strangers(task: Task, count: int = 24) -> AdapterProblem:
+def _labelled_strangers(task: Task, count: int = 24) -> AdapterProblem:
     """Return two nets trained apart, and labelled images on which the teacher's answer shows in the red."""
-    net, host = _net(1), _net(2)
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (count, 3, 32, 32), generator=generator, dtype=torch.uint8)
     targets = (torch.arange(count) % 2).to(torch.uint8)
@@ -107,16 +95,7 @@ def _strangers(task: Task, count: int = 24) -> AdapterProblem:
     if task is Task.SEGMENTATION:
         targets = targets.view(-1, 1, 1).expand(-1, 32, 32).contiguous()
         targets[:, :4] = 255  # void
-    return AdapterProblem(
-        net.category_module,
-        net.task_modules[task.value],
-        host.task_modules[task.value],
-        host.category_module,
-        SMALL,
-        SMALL,
-        task,
-        labelled=LabelledSamples(images, targets),
-    )
+    return replace(strangers(task), labelled=LabelledSamples(images, targets))
 
 
 @pytest.mark.parametrize("task", list(Task))
@@ -126,7 +105,7 @@ def test_methods_with_labels_lower_their_task_loss(method: str, task: Task) -> N
     config = LearnerConfig(
         method=method, steps=50, batch=16, learning_rate=1e-2, layers=2, dummy="first", weight=1.0
     )
-    _learn(_strangers(task), config, figures)
+    _learn(_labelled_strangers(task), config, figures)
     terms = {"direct-learn": {"task"}}.get(method, {"task", "distillation"})
     assert set(figures[-1]) == terms
     assert figures[-1]["task"] < 0.8 * figures[0]["task"]
@@ -167,13 +146,13 @@ def _learn(problem: AdapterProblem, config: LearnerConfig, figures: list[dict[st
 
 @pytest.mark.parametrize("method", ["direct-learn", "distill", "jacobian-distill"])
 def test_methods_that_need_labels_say_so(method: str) -> None:
-    with pytest.raises(InvalidSettings, match="labelled"):
+    with pytest.raises(InvalidSettings, match=f"^{method} needs labelled"):
         _learn(_same_net(Task.CLASSIFICATION, tuple(range(8))), LearnerConfig(method=method), [])
 
 
 @pytest.mark.parametrize("method", ["distill", "jacobian-distill", "back-distill"])
 def test_methods_that_run_the_teacher_say_what_to_do_where_it_stays_at_home(method: str) -> None:
-    problem = replace(_strangers(Task.CLASSIFICATION), teacher_task_module=None)
+    problem = replace(_labelled_strangers(Task.CLASSIFICATION), teacher_task_module=None)
     with pytest.raises(MergeNotPossible, match="answers"):
         _learn(problem, LearnerConfig(method=method), [])
 

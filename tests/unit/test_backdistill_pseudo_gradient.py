@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from fakes.tiny_nets import SMALL
 from torch import Tensor, nn
 
 from transplant.backdistill.pseudo_gradient import (
@@ -19,10 +20,6 @@ from transplant.nets.adapter import Adapter
 from transplant.nets.architecture_table import DEFAULT, seam_of
 from transplant.nets.architectures import build_task_module
 from transplant.types import Architecture, Task
-
-SMALL = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (12, 16)), ("hidden", (20,)))
-)
 
 
 class _Multiply(nn.Module):

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from fakes.tiny_nets import strangers
 
 from transplant.datafree.agreement import agreement
 from transplant.datafree.function_distillation import FunctionLearner
 from transplant.datafree.nudging import nudge
 from transplant.datafree.procedural_images import procedural_images
 from transplant.nets.learner_config import LearnerConfig
-from transplant.nets.learning import AdapterProblem, run_learner
-from transplant.nets.teacher_net import TeacherNet
-from transplant.nets.transplant_net import freeze
-from transplant.types import Architecture, Task
+from transplant.nets.learning import run_learner
+from transplant.types import Task
 
-SMALL = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (12, 16)), ("hidden", (20,)))
-)
 CONFIG = LearnerConfig(
     layers=2,
     steps=120,
@@ -28,27 +24,6 @@ CONFIG = LearnerConfig(
     learning_rate=5e-3,
     nudged_share=0.0,
 )
-
-
-def _problem(task: Task, mean_norm: float | None = None) -> AdapterProblem:
-    teacher, host = (freeze(_net(seed)) for seed in (1, 2))
-    return AdapterProblem(
-        teacher.category_module,
-        teacher.task_modules[task.value],
-        host.task_modules[task.value],
-        host.category_module,
-        SMALL,
-        SMALL,
-        task,
-        mean_norm,
-        mean_norm,
-    )
-
-
-def _net(seed: int) -> TeacherNet:
-    net = TeacherNet(SMALL, list(Task))
-    net.initialise(seed)
-    return net
 
 
 def test_images_are_a_function_of_seed_index_and_size() -> None:
@@ -79,15 +54,15 @@ def test_images_have_the_power_spectrum_of_natural_images() -> None:
 @pytest.mark.parametrize("task", list(Task))
 def test_learning_raises_the_agreement_of_strangers(task: Task) -> None:
     untouched = run_learner(
-        FunctionLearner(), _problem(task), LearnerConfig.from_dict(CONFIG.to_dict() | {"steps": 0})
+        FunctionLearner(), strangers(task), LearnerConfig.from_dict(CONFIG.to_dict() | {"steps": 0})
     )
-    learned = run_learner(FunctionLearner(), _problem(task), CONFIG)
+    learned = run_learner(FunctionLearner(), strangers(task), CONFIG)
     assert learned.figures["loss"] < 0.7 * untouched.figures["loss"]
     assert learned.figures["logit_r2"] > untouched.figures["logit_r2"] + 0.2
 
 
 def test_a_resumed_run_ends_with_the_same_bits() -> None:
-    problem = _problem(Task.CLASSIFICATION)
+    problem = strangers()
     saved: list[bytes] = []
     whole = run_learner(FunctionLearner(), problem, CONFIG, save=saved.append)
     resumed = run_learner(FunctionLearner(), problem, CONFIG, resume=saved[0])
@@ -98,13 +73,13 @@ def test_a_resumed_run_ends_with_the_same_bits() -> None:
 
 def test_disclosed_norms_are_used_instead_of_estimates() -> None:
     quick = LearnerConfig.from_dict(CONFIG.to_dict() | {"steps": 1})
-    assert run_learner(FunctionLearner(), _problem(Task.CLASSIFICATION, 2.0), quick).figures["beta"] == 1.0
-    assert run_learner(FunctionLearner(), _problem(Task.CLASSIFICATION), quick).figures["beta"] != 1.0
+    assert run_learner(FunctionLearner(), strangers(mean_norm=2.0), quick).figures["beta"] == 1.0
+    assert run_learner(FunctionLearner(), strangers(), quick).figures["beta"] != 1.0
 
 
 @pytest.mark.parametrize("task", list(Task))
 def test_nudged_images_spread_the_teachers_answers(task: Task) -> None:
-    problem = _problem(task)
+    problem = strangers(task)
     images = procedural_images(64, 32, seed=0)
     nudged = nudge(problem, CONFIG, images)
     assert nudged.dtype == torch.uint8

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import pytest
 import torch
+from fakes.tiny_nets import strangers
 
 from benchmarks.speed.double_backward import linear_answers
 from transplant.backdistill.closed_form import ClosedFormLearner
@@ -16,29 +17,9 @@ from transplant.datafree.function_distillation import FunctionLearner
 from transplant.datafree.procedural_images import procedural_images
 from transplant.nets.architecture_table import default_architecture
 from transplant.nets.learner_config import LearnerConfig
-from transplant.nets.learning import AdapterProblem, run_learner
-from transplant.nets.measures import images_at_once
-from transplant.nets.teacher_net import TeacherNet
-from transplant.nets.transplant_net import freeze
-from transplant.types import Architecture, Disclosure, Task
-
-if TYPE_CHECKING:
-    from transplant.nets.disclosures import DisclosedStatistics
-
-SMALL = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (12, 16)), ("hidden", (20,)))
-)
-
-
-def _problem(architecture: Architecture, statistics: DisclosedStatistics | None = None) -> AdapterProblem:
-    nets = [TeacherNet(architecture, [Task.CLASSIFICATION]) for _ in range(2)]
-    for seed, net in enumerate(nets):
-        net.initialise(seed)
-        freeze(net)
-    (f, g), (host_f, host_g) = ((net.category_module, net.task_modules["classification"]) for net in nets)
-    return AdapterProblem(
-        f, g, host_g, host_f, architecture, architecture, Task.CLASSIFICATION, statistics=statistics
-    )
+from transplant.nets.learning import run_learner
+from transplant.nets.pixel_budget import images_at_once
+from transplant.types import Disclosure, Task
 
 
 @pytest.mark.parametrize(
@@ -51,7 +32,7 @@ def test_chunks_shrink_with_the_size_of_images(image_px: int, backward: int, for
 
 
 def test_answers_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = _problem(SMALL)
+    problem = strangers()
     synthetic = sources.Synthetic(procedural_images(10, 32, 0), torch.rand(3, 8, 16, 16), torch.empty(13))
     whole = synthetic.answers_of(problem, problem.teacher)
     monkeypatch.setattr(sources, "images_at_once", lambda _side: 4)
@@ -61,9 +42,9 @@ def test_answers_do_not_depend_on_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_features_that_do_not_fit_give_way_to_images(monkeypatch: pytest.MonkeyPatch) -> None:
     labels = (torch.arange(240) % 2).to(torch.uint8)
-    f = _problem(SMALL).category_module
+    f = strangers().category_module
     told = collect_statistics(f, [(procedural_images(240, 32, 1), labels)], Disclosure.PCA, directions=2)
-    problem = _problem(SMALL, told)
+    problem = replace(strangers(), statistics=told)
     config = LearnerConfig(
         method="function", source="pca", blend=0.5, synthetic_images=40, held_out_images=8, nudged_share=0.0
     )
@@ -77,7 +58,7 @@ def test_features_that_do_not_fit_give_way_to_images(monkeypatch: pytest.MonkeyP
 
 def test_vgg16_merges_from_the_closed_form_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "images_at_once", lambda _side: 3)
-    problem = _problem(default_architecture("vgg16", 32))
+    problem = strangers(architecture=default_architecture("vgg16", 32), tasks=[Task.CLASSIFICATION])
     config = LearnerConfig(
         method="function", layers=2, masks=17, enlarged_side=1, steps=2, batch=2,
         synthetic_images=8, held_out_images=8,
@@ -91,7 +72,7 @@ def test_vgg16_merges_from_the_closed_form_on(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("side", [1, 3])
 def test_vgg16_fully_connected_layers_run_backwards_as_convolutions(side: int) -> None:
-    module = _problem(default_architecture("vgg16", 64)).teacher
+    module = strangers(architecture=default_architecture("vgg16", 64), tasks=[Task.CLASSIFICATION]).teacher
     gradient = torch.rand(2, 1, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     ours = pseudo_gradient(module, gradient, DummyMasks(DummyRule.FIRST, torch.Generator()))
     x = torch.zeros(2, 64, 32 + 16 * (side - 1), 32 + 16 * (side - 1), requires_grad=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fakes.tiny_nets import strangers
 
 from transplant.datafree.function_distillation import FunctionLearner, moved
 from transplant.datafree.pipeline import TransplantLearner, best_source
@@ -13,13 +14,8 @@ from transplant.errors import DisclosureMissing, InvalidSettings
 from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
 from transplant.nets.learner_config import LearnerConfig
 from transplant.nets.learning import AdapterProblem, LabelledSamples, run_learner
-from transplant.nets.teacher_net import TeacherNet
-from transplant.nets.transplant_net import freeze
-from transplant.types import Architecture, Disclosure, Task
+from transplant.types import Disclosure
 
-SMALL = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (12, 16)), ("hidden", (20,)))
-)
 CONFIG = LearnerConfig(
     method="transplant",
     layers=1,
@@ -33,24 +29,9 @@ CONFIG = LearnerConfig(
 )
 
 
-def _net(seed: int) -> TeacherNet:
-    net = TeacherNet(SMALL, list(Task))
-    net.initialise(seed)
-    return freeze(net)
-
-
 @pytest.fixture
 def problem() -> AdapterProblem:
-    teacher, host = _net(1), _net(2)
-    return AdapterProblem(
-        teacher.category_module,
-        teacher.task_modules["classification"],
-        host.task_modules["classification"],
-        host.category_module,
-        SMALL,
-        SMALL,
-        Task.CLASSIFICATION,
-    )
+    return strangers()
 
 
 def _statistics(level: Disclosure) -> DisclosedStatistics:

@@ -10,12 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transplant.datafree.channel_moments import ChannelMoments
-from transplant.datafree.feature_statistics import (
-    clip_features,
-    collect_statistics,
-    statistics_from_tensors,
-    statistics_to_tensors,
-)
+from transplant.datafree.feature_statistics import clip_features, collect_statistics
 from transplant.datafree.privacy import (
     gaussian_delta,
     gaussian_mechanism,
@@ -23,6 +18,7 @@ from transplant.datafree.privacy import (
     nearest_covariance,
 )
 from transplant.datafree.procedural_images import procedural_images
+from transplant.datafree.statistics_tensors import statistics_from_tensors, statistics_to_tensors
 from transplant.errors import InvalidSettings
 from transplant.nets.architecture_table import default_architecture, seam_of
 from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics

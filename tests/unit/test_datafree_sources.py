@@ -6,39 +6,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fakes.tiny_nets import strangers
 
 from transplant.datafree.probe import answer_probe
 from transplant.datafree.procedural_images import GENERATOR_ID
 from transplant.datafree.sources import synthesise
 from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics, ProbeRequest
 from transplant.nets.learner_config import LearnerConfig
-from transplant.nets.learning import AdapterProblem
-from transplant.nets.teacher_net import TeacherNet
-from transplant.nets.transplant_net import freeze
-from transplant.types import Architecture, Disclosure, Task
+from transplant.types import Disclosure, Task
 
-SMALL = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (12, 16)), ("hidden", (20,)))
-)
 CONFIG = LearnerConfig(synthetic_images=40, held_out_images=16, nudged_share=0.0)
-
-
-def _problem(task: Task = Task.CLASSIFICATION) -> AdapterProblem:
-    nets: list[TeacherNet] = []
-    for seed in (1, 2):
-        net = TeacherNet(SMALL, list(Task))
-        net.initialise(seed)
-        nets.append(freeze(net))
-    teacher, host = nets
-    return AdapterProblem(
-        teacher.category_module,
-        teacher.task_modules[task.value],
-        host.task_modules[task.value],
-        host.category_module,
-        SMALL,
-        SMALL,
-        task,
-    )
 
 
 def _statistics() -> DisclosedStatistics:
@@ -56,7 +33,7 @@ def _statistics() -> DisclosedStatistics:
 
 @pytest.mark.parametrize("blend", [0.0, 0.25, 1.0])
 def test_pca_features_stand_behind_the_images_they_are_blended_with(blend: float) -> None:
-    problem = replace(_problem(), statistics=_statistics())
+    problem = replace(strangers(), statistics=_statistics())
     made, _ = synthesise(problem, replace(CONFIG, source="pca", blend=blend))
     assert len(made.images) == round(40 * blend)
     assert len(made.features) == 40 - len(made.images)
@@ -70,7 +47,7 @@ def test_public_images_that_are_held_out_are_never_learned_on() -> None:
     public = torch.randint(
         0, 256, (64, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
-    problem = replace(_problem(), proxy_images=public)
+    problem = replace(strangers(), proxy_images=public)
     config = replace(CONFIG, source="proxy", blend=0.0, synthetic_images=500)
     made, held_out = synthesise(problem, config)
     learned, kept = ({image.numpy().tobytes() for image in part.images} for part in (made, held_out))
@@ -80,14 +57,14 @@ def test_public_images_that_are_held_out_are_never_learned_on() -> None:
 
 
 def test_noise_is_not_blended() -> None:
-    noise, _ = synthesise(_problem(), replace(CONFIG, source="noise", blend=1.0))
-    leaves, _ = synthesise(_problem(), CONFIG)
+    noise, _ = synthesise(strangers(), replace(CONFIG, source="noise", blend=1.0))
+    leaves, _ = synthesise(strangers(), CONFIG)
     assert not torch.equal(noise.images, leaves.images)
 
 
 @pytest.mark.parametrize("task", list(Task))
 def test_answers_of_a_site_are_near_what_its_teacher_says(task: Task) -> None:
-    problem = _problem(task)
+    problem = strangers(task)
     grid = 4 if task is Task.SEGMENTATION else 1
     request = ProbeRequest(GENERATOR_ID, 3, 128, 80, 32, 50, grid, task)
     answers = answer_probe(request, problem.category_module, problem.teacher)

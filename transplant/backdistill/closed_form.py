@@ -81,7 +81,7 @@ class ClosedFormLearner:
         count = min(_BATCH, config.masks - state.step * _BATCH)
         at_host, at_teacher = gradient_pair(problem, config, count, step_generator(config, state.step))
         if problem.reorder is not None:
-            at_teacher = at_teacher[:, list(problem.reorder)]
+            at_teacher = at_teacher[:, torch.tensor(problem.reorder)]
         tensors = state.tensors
         gram, cross = tensors["gram"].clone(), tensors["cross"].clone()
         # Map by map: U in double precision is 200 MB for one enlarged D' of VGG-16 at 224 px.
@@ -115,7 +115,9 @@ class ClosedFormLearner:
         gram, cross, norms = (state.tensors[name] for name in ("gram", "cross", "norms"))
         alpha = self.alpha if self.alpha is not None else float(norms[1] / norms[0].clamp(min=1e-30))
         gamma = RIDGE * gram.diagonal().mean()
-        solved = torch.linalg.solve(gram + gamma * torch.eye(len(gram), dtype=gram.dtype), cross)
+        damped = gram.clone()
+        damped.diagonal().add_(gamma)
+        solved = torch.linalg.solve(damped, cross)
         residual = norms[2] - 2 * (solved * cross).sum() + (solved * (gram @ solved)).sum()
         adapter, architecture = new_adapter(problem, config, beta)
         adapter.start_from_first_layer(weight_from_columns(solved / (alpha * beta), adapter))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from transplant.backdistill.pseudo_gradient import DummyMasks, DummyRule, pseudo_gradient
 from transplant.nets.architecture_table import image_px
+from transplant.nets.placement import beside
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def gradient_pair(
 ) -> tuple[Tensor, Tensor]:
     """Return (B, D'_T): pseudo-gradients at g_S's input and at g_T's, for the same G and the same dummies."""
     masks = DummyMasks(DummyRule(config.dummy), generator)
-    gradient = random_output_gradient(problem, config, count, generator)
+    drawn = random_output_gradient(problem, config, count, generator)
+    gradient = beside(drawn, problem.host_task_module)
     at_host = pseudo_gradient(problem.host_task_module, gradient, masks)
     return at_host, pseudo_gradient(problem.teacher, gradient, masks)

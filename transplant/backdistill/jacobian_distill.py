@@ -12,6 +12,7 @@ import torch
 
 from transplant.backdistill.loss import distillation_loss, lambda_of, scale_alpha
 from transplant.backdistill.sampled_learner import Draw, SampledLearner
+from transplant.nets.placement import beside
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,7 +34,8 @@ class JacobianDistillLearner(SampledLearner):
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Return lambda times the relative squared distance of the two gradients at x."""
-        weights = torch.rand(draw.logits.shape, generator=generator) * 2 - 1
+        drawn = torch.rand(draw.logits.shape, generator=generator) * 2 - 1
+        weights = beside(drawn, problem.host_task_module)
         at_teacher = _gradient(problem.teacher, draw.features, weights, keep_graph=False)
         student = torch.nn.Sequential(adapter, problem.host_task_module)
         at_student = _gradient(student, draw.features, weights, keep_graph=True)

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 class BackDistillLearner(SampledLearner):
     """Iterative back-distillation, with or without labelled samples."""
 
-    needs_labels = False
-
     def free_terms(
         self, problem: AdapterProblem, config: LearnerConfig, adapter: Adapter, generator: torch.Generator
     ) -> dict[str, Tensor]:

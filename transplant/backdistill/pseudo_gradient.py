@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transplant.errors import SeamMismatch
+from transplant.nets.placement import to_device
 from transplant.nets.task_module import ClassificationModule, SegmentationModule
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class DummyMasks:
                 f"the second dummy needs task modules of equal layer geometry; at {position} one has "
                 f"{tuple(mask.shape[1:])} and the other {tuple(gradient_BCHW.shape[1:])}: use the first dummy"
             )
-        return gradient_BCHW * mask.to(gradient_BCHW.device)
+        return gradient_BCHW * to_device(mask, gradient_BCHW.device)
 
     def mask_at(self, position: str, shape_BCHW: torch.Size) -> Tensor:
         """Return the mask of the ReLU at `position`, bytes of 0 and 1, drawn for this shape at first use."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from transplant.errors import InvalidSettings
+from transplant.nets.learner_config import LABEL_BOUND
 from transplant.nets.learning import (
     AdapterProblem,
     LearnedAdapter,
@@ -22,8 +23,10 @@ from transplant.nets.learning import (
     step_generator,
 )
 from transplant.nets.losses import task_loss
-from transplant.nets.measures import as_images, images_at_once
+from transplant.nets.measures import as_images
 from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parameters
+from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.placement import beside
 
 if TYPE_CHECKING:
     from transplant.nets.adapter import Adapter
@@ -51,14 +54,12 @@ class Draw:
 class SampledLearner:
     """An iterative learner. Methods say their terms in `sample_terms` and `free_terms`."""
 
-    needs_labels = True
-
     def total_steps(self, config: LearnerConfig) -> int:
         """Return the number of Adam steps."""
         return config.steps
 
     @torch.no_grad()
-    def prepare(self, problem: AdapterProblem, config: LearnerConfig) -> Material:  # noqa: ARG002
+    def prepare(self, problem: AdapterProblem, config: LearnerConfig) -> Material:
         """Run f over the labelled samples once.
 
         Raises:
@@ -66,12 +67,14 @@ class SampledLearner:
         """
         beta = disclosed_beta(problem)
         if problem.labelled is None:
-            if self.needs_labels:
-                raise InvalidSettings(f"{self._name} needs labelled samples: choose a method that does not")
+            if config.method in LABEL_BOUND:
+                raise InvalidSettings(
+                    f"{config.method} needs labelled samples: choose a method that does not"
+                )
             return Material(None, None, beta)
-        images = as_images(problem.labelled.images)
+        f, images = problem.category_module, problem.labelled.images
         parts = images.split(images_at_once(images.shape[-1], 64))
-        features = torch.cat([problem.category_module(part) for part in parts])
+        features = torch.cat([f(as_images(beside(part, f))) for part in parts])
         return Material(features, problem.labelled.targets, beta)
 
     def init(self, problem: AdapterProblem, config: LearnerConfig, material: Material) -> LearnerState:
@@ -133,7 +136,3 @@ class SampledLearner:
     ) -> dict[str, Tensor]:
         """Return the terms on labelled samples beside the task loss; none by default."""
         return {}
-
-    @property
-    def _name(self) -> str:
-        return type(self).__name__.removesuffix("Learner").lower()

@@ -8,6 +8,9 @@ disclosed mean and variance. With a = m / s, E[x] = s (a Phi(a) + phi(a)) and
 E[x^2] = s^2 ((a^2 + 1) Phi(a) + a phi(a)), and E[x]^2 / E[x^2] rises with a: it is inverted by a table.
 Plainly cutting a normal at zero would raise every mean and shrink every variance.
 
+Of large maps a site tells factors in place of directions; sum_k z_k d_k is then A Z B^T, with B interpolated
+from its grid to the places of the seam (`transplant.datafree.kronecker_factors`). The rest is the same.
+
 Shape suffixes: N samples, C channels, H and W places of the seam, K directions, A places of the table.
 """
 
@@ -19,11 +22,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from transplant.datafree.kronecker_factors import grid_of, on_places
 from transplant.errors import DisclosureMissing, SeamMismatch
-from transplant.nets.measures import images_at_once
+from transplant.nets.pixel_budget import images_at_once
 
 if TYPE_CHECKING:
-    from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
+    from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics, KroneckerFactors
     from transplant.types import Disclosure, Seam
 
 _LEAST, _MOST, _PLACES = -3.0, 8.0, 4096
@@ -63,33 +67,77 @@ class _Law:
     """The rectified normal law of one class."""
 
     def __init__(self, one: ClassStatistics, level: Disclosure, seam: Seam) -> None:
-        if one.mean_map_CHW is None or one.directions_KCHW is None or one.residual_C is None:
-            raise DisclosureMissing(
-                f"features can be drawn from level pca only, and the site disclosed {level}: ask the "
-                "site for pca, or invert images to its moments"
-            )
-        if tuple(one.mean_map_CHW.shape) != (seam.channels, seam.height, seam.width):
-            raise SeamMismatch(f"the statistics are of x {tuple(one.mean_map_CHW.shape)}, the seam is {seam}")
-        self._directions_KD = one.directions_KCHW.flatten(1)
-        self._residual_CC = _residual_root(one.covariance_CC, one.mean_map_CHW, one.directions_KCHW)
+        structure = _structure(one, level, seam)
+        mean_map_CHW = structure.mean_map_CHW
+        if tuple(mean_map_CHW.shape) != (seam.channels, seam.height, seam.width):
+            raise SeamMismatch(f"the statistics are of x {tuple(mean_map_CHW.shape)}, the seam is {seam}")
+        self._structure = structure
+        self._residual_CC = _residual_root(one.covariance_CC, mean_map_CHW, structure.scatter_CC)
         left_C = self._residual_CC.square().sum(1)
-        variance_CHW = one.directions_KCHW.square().sum(0) + left_C.view(-1, 1, 1)
+        variance_CHW = structure.variance_CHW + left_C.view(-1, 1, 1)
         self._deviation_CHW = variance_CHW.sqrt().clamp(min=1e-12)
-        self._level_CHW, self._gain_CHW = rectified_normal(one.mean_map_CHW, variance_CHW)
+        self._level_CHW, self._gain_CHW = rectified_normal(mean_map_CHW, variance_CHW)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
-        z_NK = torch.randn((count, len(self._directions_KD)), generator=generator)
-        latent = (z_NK @ self._directions_KD).view(count, *self._deviation_CHW.shape)
+        latent = self._structure.draw(count, generator)
         noise = torch.randn(latent.shape, generator=generator).flatten(2)
         latent = latent + (self._residual_CC @ noise).view_as(latent)
         return (self._level_CHW + self._gain_CHW * (latent / self._deviation_CHW)).clamp(min=0)
 
 
-def _residual_root(covariance_CC: Tensor, mean_map_CHW: Tensor, directions_KCHW: Tensor) -> Tensor:
-    """Return a root of R: the channel covariance without the mean map's and the directions' part of it."""
+class _Directions:
+    """What varies together, told as principal directions: sum_k z_k d_k."""
+
+    def __init__(self, mean_map_CHW: Tensor, directions_KCHW: Tensor) -> None:
+        self.mean_map_CHW = mean_map_CHW
+        self.variance_CHW = directions_KCHW.square().sum(0)
+        told_CN = directions_KCHW.transpose(0, 1).flatten(1).to(torch.float64)
+        self.scatter_CC = told_CN @ told_CN.T  # over places, of what is told
+        self._directions_KD = directions_KCHW.flatten(1)
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        z_NK = torch.randn((count, len(self._directions_KD)), generator=generator)
+        return (z_NK @ self._directions_KD).view(count, *self.mean_map_CHW.shape)
+
+
+class _Factors:
+    """The same, told as two factors: A Z B^T."""
+
+    def __init__(self, factors: KroneckerFactors, seam: Seam) -> None:
+        self.mean_map_CHW = on_places(factors.mean_CGG, seam)
+        self._channel_CK = factors.channel_CK
+        spatial_LHW = on_places(factors.spatial_LGG, seam)
+        self._spatial_LP = spatial_LHW.flatten(1)
+        share_HW = spatial_LHW.square().sum(0)
+        self.variance_CHW = factors.channel_CK.square().sum(1).view(-1, 1, 1) * share_HW
+        wide_CK = factors.channel_CK.to(torch.float64)
+        self.scatter_CC = wide_CK @ wide_CK.T * float(share_HW.sum(dtype=torch.float64))
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        shape = (count, self._channel_CK.shape[1], len(self._spatial_LP))
+        z_NKL = torch.randn(shape, generator=generator)
+        latent_NCP = self._channel_CK @ z_NKL @ self._spatial_LP
+        return latent_NCP.view(count, *self.mean_map_CHW.shape)
+
+
+def _structure(one: ClassStatistics, level: Disclosure, seam: Seam) -> _Directions | _Factors:
+    if one.kronecker is not None:
+        grid = tuple(one.kronecker.mean_CGG.shape)
+        if grid != (seam.channels, *grid_of(seam.height, seam.width)):
+            raise SeamMismatch(f"the statistics are of x on a grid {grid}, the seam is {seam}")
+        return _Factors(one.kronecker, seam)
+    if one.mean_map_CHW is None or one.directions_KCHW is None or one.residual_C is None:
+        raise DisclosureMissing(
+            f"features can be drawn from level pca only, and the site disclosed {level}: ask the "
+            "site for pca, or invert images to its moments"
+        )
+    return _Directions(one.mean_map_CHW, one.directions_KCHW)
+
+
+def _residual_root(covariance_CC: Tensor, mean_map_CHW: Tensor, scatter_CC: Tensor) -> Tensor:
+    """Return a root of R: the channel covariance without the mean map's and the structure's part of it."""
     centred_CN = (mean_map_CHW - mean_map_CHW.mean((1, 2), keepdim=True)).flatten(1).to(torch.float64)
-    told_CN = directions_KCHW.transpose(0, 1).flatten(1).to(torch.float64)
-    told_CC = (centred_CN @ centred_CN.T + told_CN @ told_CN.T) / centred_CN.shape[1]
+    told_CC = (centred_CN @ centred_CN.T + scatter_CC) / centred_CN.shape[1]
     values_C, vectors_CC = torch.linalg.eigh(covariance_CC.to(torch.float64) - told_CC)
     return (vectors_CC * values_C.clamp(min=0).sqrt()).to(torch.float32)
 

@@ -4,7 +4,9 @@
 |---|---|---|
 | moments | channel mean and covariance over images and places | M + M^2 |
 | pca | also the mean map, K principal directions times their deviation, residuals | M H W (1 + K) + M |
+| pca of large maps | also means on a grid of G cells, a channel factor, a spatial factor | M G + (M + G) K |
 
+Maps are large above `transplant.datafree.kronecker_factors.FULL_FORM_NUMBERS` numbers.
 Both need at least `MINIMUM_SAMPLES` images of either class: an aggregate of few is a portrait of them.
 Memory does not grow with the number of images.
 
@@ -20,16 +22,15 @@ import torch
 from torch import Tensor, nn
 
 from transplant.datafree.channel_moments import ChannelMoments
+from transplant.datafree.kronecker_factors import FULL_FORM_NUMBERS, KroneckerSketch
 from transplant.datafree.principal_directions import DirectionSketch
-from transplant.errors import DatasetInvalid, InvalidSettings, PayloadMalformed, TensorNotFinite
-from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
+from transplant.errors import DatasetInvalid, InvalidSettings, TensorNotFinite
+from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics, KroneckerFactors
 from transplant.nets.measures import as_images
 from transplant.types import Disclosure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from transplant.types import Seam
+    from collections.abc import Iterable, Iterator
 
 MINIMUM_SAMPLES = 100
 """Fewest images of a class that may be aggregated."""
@@ -39,11 +40,6 @@ MAXIMUM_DIRECTIONS = 128
 
 _CHUNK_PIXELS = 1 << 20
 _OVERSAMPLING = 2
-_ROUNDED = 1e-5  # what float32 may do to a figure, relative to the largest variance
-_AGREEMENT = 1e-3  # of figures that are told twice
-_LARGEST = 1e6  # as for weights: a larger figure is broken or hostile
-_MOMENTS = ("mean", "covariance", "sample_count")
-_PCA = ("mean_map", "directions", "residual")
 
 
 @torch.no_grad()
@@ -131,15 +127,19 @@ class _ClassAggregate:
         self._level, self._directions = level, directions
         self._samples = 0
         self._moments = ChannelMoments()
-        self._sketch = DirectionSketch(_OVERSAMPLING * directions)
+        self._sketch: DirectionSketch | KroneckerSketch | None = None
 
     def add(self, features_BCHW: Tensor) -> None:
         if not len(features_BCHW):
             return
         self._samples += len(features_BCHW)
         self._moments.add(features_BCHW)
-        if self._level is Disclosure.PCA:
-            self._sketch.add(features_BCHW)
+        if self._level is not Disclosure.PCA:
+            return
+        if self._sketch is None:
+            large = features_BCHW[0].numel() > FULL_FORM_NUMBERS
+            self._sketch = KroneckerSketch() if large else DirectionSketch(_OVERSAMPLING * self._directions)
+        self._sketch.add(features_BCHW)
 
     def finish(self, label: int) -> ClassStatistics:
         kind = ("without", "with")[label]
@@ -150,14 +150,17 @@ class _ClassAggregate:
             )
         mean_C = self._moments.mean_C.to(torch.float32)
         covariance_CC = self._moments.covariance_CC.to(torch.float32)
-        if self._level is Disclosure.MOMENTS:
+        if self._sketch is None:
             return ClassStatistics(self._samples, mean_C, covariance_CC)
         if 2 * self._directions > self._samples:
             raise DatasetInvalid(
                 f"{self._directions} directions of {self._samples} images {kind} the category would be their "
                 f"portraits: take at most {self._samples // 2}"
             )
-        return ClassStatistics(self._samples, mean_C, covariance_CC, *self._sketch.finish(self._directions))
+        told = self._sketch.finish(self._directions)
+        if isinstance(told, KroneckerFactors):
+            return ClassStatistics(self._samples, mean_C, covariance_CC, kronecker=told)
+        return ClassStatistics(self._samples, mean_C, covariance_CC, *told)
 
 
 def _check_labels(images: Tensor, labels: Tensor) -> None:
@@ -167,118 +170,3 @@ def _check_labels(images: Tensor, labels: Tensor) -> None:
         )
     if bool(((labels != 0) & (labels != 1)).any()):
         raise DatasetInvalid("labels must be 0 (without the category) or 1 (with it)")
-
-
-def statistics_to_tensors(statistics: DisclosedStatistics) -> dict[str, Tensor]:
-    """Lay statistics out as named tensors, float32 but for the counts, which are int32 (1,).
-
-    The names are `0.mean`, `0.covariance`, `0.sample_count` (level `pca`: also `0.mean_map`, `0.directions`,
-    `0.residual`), the same with `1.`, and `epsilon` and `delta`, both (1,).
-    """
-    tensors: dict[str, Tensor] = {
-        "epsilon": torch.tensor([statistics.epsilon]),
-        "delta": torch.tensor([statistics.delta]),
-    }
-    for label, one in enumerate(statistics.classes):
-        parts = {
-            "mean": one.mean_C,
-            "covariance": one.covariance_CC,
-            "sample_count": torch.tensor([one.sample_count], dtype=torch.int32),
-            "mean_map": one.mean_map_CHW,
-            "directions": one.directions_KCHW,
-            "residual": one.residual_C,
-        }
-        tensors |= {f"{label}.{name}": part.contiguous() for name, part in parts.items() if part is not None}
-    return tensors
-
-
-def statistics_from_tensors(
-    tensors: Mapping[str, Tensor], level: Disclosure, seam: Seam
-) -> DisclosedStatistics:
-    """Read what `statistics_to_tensors` laid out, believing nothing.
-
-    Raises:
-        PayloadMalformed: if names, types or shapes are not those of this level at this seam, a count is under
-            the minimum, a covariance is not one, or figures contradict each other.
-        TensorNotFinite: if a figure is NaN, infinite or absurdly large.
-    """
-    if level not in (Disclosure.MOMENTS, Disclosure.PCA):
-        raise PayloadMalformed(f"level {level} has no class statistics; send moments or pca")
-    parts = _MOMENTS + _PCA if level is Disclosure.PCA else _MOMENTS
-    expected = {f"{label}.{part}" for label in range(2) for part in parts} | {"epsilon", "delta"}
-    if set(tensors) != expected:
-        wrong = ", ".join(sorted(expected ^ set(tensors))[:6])
-        raise PayloadMalformed(f"statistics of level {level} lack tensors or hold strange ones: {wrong}")
-    for name, tensor in tensors.items():
-        dtype = torch.int32 if name.endswith("sample_count") else torch.float32
-        if tensor.dtype != dtype:
-            raise PayloadMalformed(f"{name} is {tensor.dtype}; it must be {dtype}")
-        if dtype is torch.float32 and not bool((tensor.abs() <= _LARGEST).all()):
-            raise TensorNotFinite(f"{name} must be finite and within +-{_LARGEST:g}")
-    _check_shape(tensors, "epsilon", (1,))
-    _check_shape(tensors, "delta", (1,))
-    epsilon, delta = float(tensors["epsilon"]), float(tensors["delta"])
-    if epsilon < 0 or not 0 <= delta < 1 or (epsilon == 0) != (delta == 0):
-        raise PayloadMalformed(
-            f"({epsilon}, {delta}) is not an (epsilon, delta): both 0, or > 0 and in (0, 1)"
-        )
-    without, with_category = (_read_class(tensors, label, level, seam) for label in range(2))
-    return DisclosedStatistics(level, (without, with_category), epsilon, delta)
-
-
-def _read_class(tensors: Mapping[str, Tensor], label: int, level: Disclosure, seam: Seam) -> ClassStatistics:
-    channels = seam.channels
-    mean_C = _check_shape(tensors, f"{label}.mean", (channels,))
-    covariance_CC = _check_shape(tensors, f"{label}.covariance", (channels, channels))
-    count = int(_check_shape(tensors, f"{label}.sample_count", (1,)))
-    if count < MINIMUM_SAMPLES:
-        raise PayloadMalformed(
-            f"{label}.sample_count is {count}: statistics are of {MINIMUM_SAMPLES} or more"
-        )
-    scale = max(float(covariance_CC.diagonal().abs().max()), 1e-12)
-    wide_CC = covariance_CC.to(torch.float64)
-    if float((wide_CC - wide_CC.T).abs().max()) > _ROUNDED * scale:
-        raise PayloadMalformed(f"{label}.covariance is not symmetric")
-    if float(torch.linalg.eigvalsh(wide_CC)[0]) < -_ROUNDED * channels * scale:
-        raise PayloadMalformed(f"{label}.covariance is not positive semidefinite")
-    one = ClassStatistics(count, mean_C, covariance_CC)
-    if level is Disclosure.MOMENTS:
-        return one
-    shape = (channels, seam.height, seam.width)
-    directions = tensors[f"{label}.directions"]
-    kept = directions.shape[0] if directions.dim() else 0
-    if not 1 <= kept <= MAXIMUM_DIRECTIONS:
-        raise PayloadMalformed(f"{label}.directions holds {kept}; 1 to {MAXIMUM_DIRECTIONS} are taken")
-    one = ClassStatistics(
-        count,
-        mean_C,
-        covariance_CC,
-        _check_shape(tensors, f"{label}.mean_map", shape),
-        _check_shape(tensors, f"{label}.directions", (kept, *shape)),
-        _check_shape(tensors, f"{label}.residual", (channels,)),
-    )
-    _check_told_twice(one, label, scale)
-    return one
-
-
-def _check_told_twice(one: ClassStatistics, label: int, scale: float) -> None:
-    """Check that mean map, directions and residual have the mean and the variance of the moments."""
-    if one.mean_map_CHW is None or one.directions_KCHW is None or one.residual_C is None:
-        raise PayloadMalformed(f"class {label} lacks its mean map, its directions or its residual")
-    if bool((one.residual_C < 0).any()):
-        raise PayloadMalformed(f"{label}.residual holds a negative variance")
-    mean_map_CHW = one.mean_map_CHW.to(torch.float64)
-    told_C = one.directions_KCHW.to(torch.float64).square().sum(0).mean((1, 2)) + one.residual_C
-    variance_C = mean_map_CHW.var((1, 2), correction=0) + told_C
-    apart = float((mean_map_CHW.mean((1, 2)) - one.mean_C).abs().max())
-    if apart > _AGREEMENT * max(scale**0.5, float(one.mean_C.abs().max())):
-        raise PayloadMalformed(f"{label}.mean_map has another mean than {label}.mean")
-    if float((variance_C - one.covariance_CC.diagonal()).abs().max()) > _AGREEMENT * scale:
-        raise PayloadMalformed(f"{label}.directions and {label}.residual do not add up to {label}.covariance")
-
-
-def _check_shape(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    tensor = tensors[name]
-    if tuple(tensor.shape) != shape:
-        raise PayloadMalformed(f"{name} has the shape {tuple(tensor.shape)}; at this seam it must be {shape}")
-    return tensor

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transplant.datafree.agreement import agreement
+from transplant.datafree.answer_scale import deviation_of
 from transplant.datafree.sources import Synthetic, synthesise
 from transplant.nets.learning import (
     AdapterProblem,
@@ -32,6 +33,7 @@ from transplant.nets.learning import (
 from transplant.nets.losses import task_loss
 from transplant.nets.measures import as_images, mean_norm
 from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parameters
+from transplant.nets.placement import CPU, beside, device_of, to_device
 from transplant.nets.precision import mixed_precision
 
 if TYPE_CHECKING:
@@ -71,7 +73,7 @@ class FunctionLearner:
             held_out,
             balanced_odds(answers),
             float(answers.mean()),
-            float(answers.std().clamp(min=1e-3)),
+            deviation_of(answers, least=1e-3),
             _beta(problem, synthetic.images[-_CALIBRATION:]),
         )
 
@@ -91,8 +93,9 @@ class FunctionLearner:
         adapter, _ = new_adapter(problem, config, material.beta)
         load_parameters(adapter, state.tensors)
         generator = step_generator(config, state.step)
-        chosen = torch.multinomial(material.odds, config.batch, replacement=True, generator=generator)
-        with mixed_precision(config.precision):
+        odds = to_device(material.odds, CPU)  # as every draw
+        chosen = torch.multinomial(odds, config.batch, replacement=True, generator=generator)
+        with mixed_precision(config.precision, device_of(adapter)):
             features, wanted = material.synthetic.batch(problem, chosen)
             logits = problem.host_task_module(adapter(features)).to(torch.float32)
         loss = imitation_loss(logits, wanted, material.mean, material.deviation)
@@ -127,10 +130,11 @@ class FunctionLearner:
 def balanced_odds(answers: Tensor) -> Tensor:
     """Return odds (N,) with which half of a batch holds what g_T calls the category.
 
-    An input counts as such where its logit is positive, or more than 1 % of its pixels' logits are.
-    Synthetic images rarely are; unbalanced, an adapter learns to say no.
+    They are on the CPU, where every draw is made. An input counts as such where its logit is positive, or
+    more than 1 % of its pixels' logits are. Synthetic images rarely are; unbalanced, an adapter learns to
+    say no.
     """
-    positive = (answers > 0).flatten(1).mean(1, dtype=torch.float32) > 0.01
+    positive = to_device((answers > 0).flatten(1).mean(1, dtype=torch.float32), CPU) > 0.01
     share = float(positive.to(torch.float32).mean())
     if not 0 < share < 1:
         return torch.ones(len(answers))
@@ -166,7 +170,8 @@ def _labelled_losses(
     size = min(config.batch // 2, len(images))
     chosen = torch.randperm(len(images), generator=generator)[:size]
     images, targets = moved(images[chosen], targets[chosen], generator)
-    with mixed_precision(config.precision):
+    images, targets = beside(images, adapter), beside(targets, adapter)
+    with mixed_precision(config.precision, device_of(adapter)):
         with torch.no_grad():
             features = problem.category_module(as_images(images))
         logits = problem.host_task_module(adapter(features)).to(torch.float32)

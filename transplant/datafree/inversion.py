@@ -26,6 +26,7 @@ from transplant.datafree.nudging import descend, random_answers
 from transplant.datafree.procedural_images import BATCH, in_batches
 from transplant.errors import InvalidSettings, SeamMismatch, TensorNotFinite
 from transplant.nets.measures import as_images
+from transplant.nets.placement import beside, device_of, placed, to_device
 from transplant.nets.precision import mixed_precision
 from transplant.nets.seeded import seeded
 from transplant.types import Task
@@ -85,14 +86,18 @@ def invert(
     if not len(images_u8):
         return images_u8
     deviation = _calibrate(category_module, task_module, images_u8[:_CALIBRATION], statistics)
+    device = device_of(category_module)
+    told = placed(statistics, device)
     inverted: list[Tensor] = []
     for part in images_u8.split(_chunk_of(images_u8)):
         wanted = random_answers(task, len(part), part.shape[-1], generator) * reach * deviation
         if statistics is not None:
             wanted = _by_class(wanted, task)
-        pull = _Pull(category_module, task_module, wanted, deviation, statistics, moment_weight, tv_weight)
-        with mixed_precision(precision):
-            inverted.append(descend(pull.direction, part, steps))
+        wanted = to_device(wanted, device)
+        pull = _Pull(category_module, task_module, wanted, deviation, told, moment_weight, tv_weight)
+        with mixed_precision(precision, device):
+            moved = descend(pull.direction, to_device(part, device), steps)
+        inverted.append(to_device(moved, part.device))
     return torch.cat(inverted)
 
 
@@ -133,7 +138,7 @@ class _Pull:
     tv_weight: float
 
     def __post_init__(self) -> None:
-        self._answers, self._moments = _Progress(len(self.wanted)), _Progress(2)
+        self._answers, self._moments = _Progress(self.wanted.flatten(1)[:, 0]), _Progress(torch.zeros(2))
 
     def direction(self, images_BCHW: Tensor) -> Tensor | None:
         """Return a sum whose gradient is the way to go, or None where nearly all images have arrived."""
@@ -155,7 +160,7 @@ class _Pull:
             for at, (error, toward) in enumerate(pulls):
                 if error > _MATCHED:
                     pull_BCHW[at::2] += self.moment_weight * min(1.0, error) * toward
-                    moving_B[at::2] = True
+                    moving_B[at::2].fill_(True)
                     on_its_way_B[at::2] |= goes_on[at]
         if int(on_its_way_B.sum()) <= _STRAGGLERS * len(moving_B):
             return None
@@ -168,13 +173,13 @@ class _Pull:
 class _Progress:
     """Which of some distances still fall: by a hundredth of the least so far within a few steps."""
 
-    def __init__(self, count: int) -> None:
-        self._least = torch.full((count,), torch.inf)
-        self._steps_since = torch.zeros(count, dtype=torch.int64)
+    def __init__(self, like: Tensor) -> None:
+        self._least = torch.full_like(like, torch.inf)
+        self._steps_since = torch.zeros_like(like, dtype=torch.int64)
 
     def goes_on(self, distances: Tensor) -> Tensor:
         fell = distances < 0.99 * self._least
-        self._steps_since = torch.where(fell, 0, self._steps_since + 1)
+        self._steps_since = (self._steps_since + 1).masked_fill(fell, 0)
         self._least = torch.minimum(self._least, distances)
         return self._steps_since < _PATIENCE
 
@@ -184,7 +189,7 @@ def _moment_pull(features_BCHW: Tensor, target: ClassStatistics) -> tuple[float,
     if not len(features_BCHW):
         return 0.0, features_BCHW
     features = features_BCHW.clone().requires_grad_(True)
-    with torch.autocast("cpu", enabled=False):  # a covariance in half precision is none
+    with torch.autocast(features.device.type, enabled=False):  # a covariance in half precision is none
         error = moment_error(features, target)
         (gradient,) = torch.autograd.grad(error, features)
     return float(error.detach()), gradient / _norms(gradient).mean()
@@ -203,7 +208,7 @@ def _calibrate(
     """Return the deviation of g_T's answers; check that the teacher and what was told fit and are sound."""
     answers: list[Tensor] = []
     for part in images_u8.split(_chunk_of(images_u8)):
-        x = category_module(as_images(part))
+        x = category_module(as_images(beside(part, category_module)))
         if told is not None and told.classes[0].mean_C.numel() != x.shape[1]:
             raise SeamMismatch(
                 f"the statistics are of {told.classes[0].mean_C.numel()} channels, the category module gives "

@@ -12,8 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from transplant.datafree.answer_scale import deviation_of
 from transplant.nets.learning import AdapterProblem, step_generator
-from transplant.nets.measures import as_images, images_at_once
+from transplant.nets.measures import as_images
+from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.placement import beside, device_of, to_device
 from transplant.nets.precision import mixed_precision
 from transplant.types import Task
 
@@ -37,27 +40,31 @@ def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> 
         images_u8: uint8 (N, 3, H, W).
 
     Returns:
-        uint8 images of the same shape.
+        uint8 images of the same shape; of no images none.
     """
+    if not len(images_u8):
+        return images_u8
     teacher = nn.Sequential(problem.category_module, problem.teacher)
     side = images_u8.shape[-1]
     with torch.no_grad():
         calibrating = images_u8[:_CALIBRATION].split(images_at_once(side, _CALIBRATION, 1 << 20))
-        untouched = torch.cat([teacher(as_images(part)) for part in calibrating])
-        deviation = float(untouched.std().clamp(min=1.0))
+        untouched = torch.cat([teacher(as_images(beside(part, teacher))) for part in calibrating])
+        deviation = deviation_of(untouched, least=1.0)
     generator = step_generator(config, -2)
     nudged: list[Tensor] = []
     for part in images_u8.split(images_at_once(side)):
         wanted = random_answers(problem.task, len(part), side, generator)
-        wanted = wanted * config.nudge_reach * deviation
+        wanted = beside(wanted * config.nudge_reach * deviation, teacher)
 
         def distance(images: Tensor, wanted: Tensor = wanted) -> Tensor:
-            with mixed_precision(config.precision):
+            with mixed_precision(config.precision, device_of(teacher)):
                 answers = teacher(images)
             return functional.smooth_l1_loss(answers.to(torch.float32), wanted, reduction="sum")
 
-        nudged.append(descend(distance, part, config.nudge_steps, _REACH / max(1, config.nudge_steps)))
-    return torch.cat(nudged) if nudged else images_u8
+        step = _REACH / max(1, config.nudge_steps)
+        moved = descend(distance, beside(part, teacher), config.nudge_steps, step)
+        nudged.append(to_device(moved, part.device))
+    return torch.cat(nudged)
 
 
 def descend(

@@ -14,7 +14,8 @@ moves by at most sqrt(2 + 2) / n = 2 / n. It is released as one query; S, being 
 (G + G^T) / 2, which is white in the metric of the Frobenius norm. The covariance S - m m^T, cut to be
 positive semidefinite, is post-processing and costs nothing.
 
-Principal directions are not covered: their sensitivity grows with C H W, and noise drowns them.
+Principal directions and factors are not covered: the sensitivity of what they are computed from grows with
+C H W, or with the cells of a grid, and noise drowns them. Level `pca` is refused, in either form.
 
 The guarantee holds for real numbers; samples are float64. It also needs noise that nobody can draw again:
 torch's generator on the CPU takes no more than 32 bits of its seed, few enough to try them all, so the noise

@@ -19,7 +19,8 @@ from torch.nn import functional
 from transplant.datafree.procedural_images import BATCH, GENERATOR_ID, procedural_batch
 from transplant.errors import MergeNotPossible, PayloadMalformed, TensorNotFinite
 from transplant.nets.disclosures import ProbeAnswers, ProbeRequest
-from transplant.nets.measures import as_images, images_at_once
+from transplant.nets.measures import as_images
+from transplant.nets.pixel_budget import images_at_once
 from transplant.types import Task
 
 if TYPE_CHECKING:

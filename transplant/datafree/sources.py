@@ -30,7 +30,9 @@ from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DisclosureMissing
 from transplant.nets.architecture_table import image_px, seam_of
 from transplant.nets.learning import AdapterProblem, step_generator
-from transplant.nets.measures import as_images, images_at_once
+from transplant.nets.measures import as_images
+from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.placement import beside
 from transplant.types import Disclosure, Task
 
 if TYPE_CHECKING:
@@ -58,9 +60,10 @@ class Synthetic:
     def batch(self, problem: AdapterProblem, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Return x (B, C, H', W') and the answers of the chosen places."""
         images, features = chosen[chosen < len(self.images)], chosen[chosen >= len(self.images)]
-        parts = [problem.category_module(as_images(self.images[images]))] if len(images) else []
+        f = problem.category_module
+        parts = [f(as_images(beside(self.images[images], f)))] if len(images) else []
         if len(features):
-            parts.append(self.features[features - len(self.images)])
+            parts.append(beside(self.features[features - len(self.images)], f))
         return torch.cat(parts), self.answers[torch.cat([images, features])]
 
     @torch.no_grad()
@@ -183,7 +186,10 @@ def _public(problem: AdapterProblem, config: LearnerConfig, count: int, *, held_
 
 
 def _answered(problem: AdapterProblem, config: LearnerConfig) -> tuple[Synthetic, Synthetic]:
-    """Return what the site answered about, a random part of it held out."""
+    """Return what the site answered about, a random part of it held out.
+
+    At least one answer is held out; the only one is both learned from and held out.
+    """
     answers: ProbeAnswers | None = problem.answers
     if answers is None:
         raise DisclosureMissing("the site keeps its task module at home and has not answered a probe yet")
@@ -191,6 +197,7 @@ def _answered(problem: AdapterProblem, config: LearnerConfig) -> tuple[Synthetic
     features = torch.empty(0, seam.channels, seam.height, seam.width)
     images, logits = probe_images(answers.request, answers.chosen_N), answered_logits(answers)
     order = torch.randperm(len(images), generator=step_generator(config, -3))
-    held_out = min(config.held_out_images, len(order) // 8)
-    parts = [Synthetic(images[each], features, logits[each]) for each in (order[held_out:], order[:held_out])]
+    held_out = min(config.held_out_images, max(1, len(order) // 8))
+    learned = order[held_out:] if len(order) > held_out else order
+    parts = [Synthetic(images[each], features, logits[each]) for each in (learned, order[:held_out])]
     return parts[0], parts[1]

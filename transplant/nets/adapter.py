@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor, nn
 
+from transplant.nets.placement import to_device
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -77,7 +79,7 @@ class Adapter(nn.Module):
             weight = convolution.weight
             spread = (2 / weight[0].numel()) ** 0.5
             drawn = torch.randn(tuple(weight.shape), generator=generator) * spread
-            weight.mul_(keep).add_(noise * drawn)
+            weight.mul_(keep).add_(to_device(noise * drawn, weight.device))
 
     @torch.no_grad()
     def start_from_first_layer(self, weight_OIkk: Tensor) -> None:

@@ -13,6 +13,7 @@ from transplant.nets.disclosure_layouts import (
     ANSWERS_LENGTHS,
     ANSWERS_RANGES,
     STATISTICS_LENGTHS,
+    STATISTICS_OPTIONAL,
     STATISTICS_RANGES,
     check_disclosure_relations,
 )
@@ -59,7 +60,7 @@ _TABLE: Mapping[str, _Entry] = {
         optional=frozenset({"reorder"}),
     ),
     "statistics": _Entry(
-        frozenset({ModuleKind.STATISTICS}), STATISTICS_LENGTHS, STATISTICS_RANGES, frozenset({"directions"})
+        frozenset({ModuleKind.STATISTICS}), STATISTICS_LENGTHS, STATISTICS_RANGES, STATISTICS_OPTIONAL
     ),
     "answers": _Entry(frozenset({ModuleKind.ANSWERS}), ANSWERS_LENGTHS, ANSWERS_RANGES),
 }
@@ -121,7 +122,7 @@ def checked_architecture(architecture: Architecture, kind: ModuleKind) -> Archit
     if len(names) != len(given) or given - set(entry.lengths) or required - given:
         raise UnknownArchitecture(
             f"{architecture.id} takes the hyper-parameters {sorted(entry.lengths)}, each once; "
-            f"got {sorted(names)}"
+            f"got {sorted(names)[:8]}"
         )
     for name, values in architecture.hyper_parameters:
         (fewest, most), (least, largest) = entry.lengths[name], entry.ranges[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import torch
@@ -63,15 +65,19 @@ def build(architecture: Architecture, kind: ModuleKind, task: Task | None) -> nn
     return build_task_module(architecture, task)
 
 
+@lru_cache(maxsize=256)
 def tensor_layout(
     architecture: Architecture, kind: ModuleKind, task: Task | None
-) -> dict[str, tuple[int, ...]]:
-    """Return name -> shape of the module's tensors, computed on the meta device: nothing is allocated."""
+) -> Mapping[str, tuple[int, ...]]:
+    """Return name -> shape of the module's tensors, computed on the meta device: nothing is allocated.
+
+    Remembered, because every manifest that is read again is checked again.
+    """
     if kind in DISCLOSED_KINDS:
-        return disclosure_layout(checked_architecture(architecture, kind), task)
+        return MappingProxyType(disclosure_layout(checked_architecture(architecture, kind), task))
     with torch.device("meta"):
         net = build(architecture, kind, task)
-    return {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    return MappingProxyType({name: tuple(tensor.shape) for name, tensor in net.state_dict().items()})
 
 
 def check_joint(from_architecture: Architecture, to_architecture: Architecture) -> None:

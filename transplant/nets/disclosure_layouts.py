@@ -1,6 +1,7 @@
 """How feature statistics and probe answers are laid out as tensors: closed, like the nets' architectures.
 
-`statistics` is described by the seam and, at level `pca`, by the number of directions; `answers` by the
+`statistics` is described by the seam and, at level `pca`, by the number of directions, which are factors on a
+`grid` where maps are large (`transplant.datafree.kronecker_factors`); `answers` by the
 probe request that they answer, repeated number by number, so that a reader can compare it with what was
 asked. Everything is an integer: the generator's name is its ASCII codes.
 """
@@ -23,12 +24,14 @@ DISCLOSED_KINDS = frozenset({ModuleKind.STATISTICS, ModuleKind.ANSWERS})
 
 STATISTICS_LENGTHS: Mapping[str, Bounds] = dict.fromkeys(
     ("channels", "height", "width", "directions"), (1, 1)
-)
+) | {"grid": (2, 2)}
+STATISTICS_OPTIONAL = frozenset({"directions", "grid"})
 STATISTICS_RANGES: Mapping[str, Bounds] = {
     "channels": (1, 512),
     "height": (1, 256),
     "width": (1, 256),
     "directions": (1, 128),
+    "grid": (1, 32),
 }
 _REQUEST = ("seed", "pool", "count", "image_px", "drawings_percent", "grid")
 ANSWERS_LENGTHS: Mapping[str, Bounds] = {"generator": (1, 32)} | dict.fromkeys(_REQUEST, (1, 1))
@@ -43,10 +46,26 @@ ANSWERS_RANGES: Mapping[str, Bounds] = {
 }
 
 
-def statistics_architecture(seam: Seam, directions: int = 0) -> Architecture:
-    """Return the description of statistics of a seam; `directions` is 0 at level `moments`."""
-    values = [("channels", (seam.channels,)), ("height", (seam.height,)), ("width", (seam.width,))]
-    return Architecture("statistics", (*values, *([("directions", (directions,))] if directions else [])))
+def statistics_architecture(
+    seam: Seam, directions: int = 0, grid: tuple[int, int] | None = None
+) -> Architecture:
+    """Return the description of statistics of a seam.
+
+    Args:
+        seam: the shape of x.
+        directions: how many there are, or the larger rank of two factors; 0 at level `moments`.
+        grid: of the factors; None where directions are told in full.
+    """
+    values: list[tuple[str, tuple[int, ...]]] = [
+        ("channels", (seam.channels,)),
+        ("height", (seam.height,)),
+        ("width", (seam.width,)),
+    ]
+    if directions:
+        values.append(("directions", (directions,)))
+    if grid is not None:
+        values.append(("grid", grid))
+    return Architecture("statistics", tuple(values))
 
 
 def statistics_level(architecture: Architecture) -> Disclosure:
@@ -71,8 +90,16 @@ def check_disclosure_relations(architecture: Architecture) -> None:
     """Check what the ranges cannot say.
 
     Raises:
-        UnknownArchitecture: if more answers are described than images, or more cells than pixels.
+        UnknownArchitecture: if more answers are described than images, or more cells than pixels, or a
+            grid that does not cut the seam into equal cells.
     """
+    if architecture.id == "statistics" and architecture.ints("grid"):
+        sides = (architecture.ints("height")[0], architecture.ints("width")[0])
+        cut = zip(sides, architecture.ints("grid"), strict=True)
+        if not architecture.ints("directions") or any(side % cells for side, cells in cut):
+            raise UnknownArchitecture(
+                "statistics.grid must divide height and width, and needs statistics.directions"
+            )
     if architecture.id == "answers":
         if architecture.ints("count")[0] > architecture.ints("pool")[0]:
             raise UnknownArchitecture("answers.count must be at most answers.pool")
@@ -97,7 +124,8 @@ def disclosure_layout(architecture: Architecture, task: Task | None) -> dict[str
     """
     if architecture.id == "answers":
         return _answers_layout(architecture, task)
-    seam, directions = disclosure_seam(architecture), architecture.ints("directions")
+    seam = disclosure_seam(architecture)
+    directions, grid = architecture.ints("directions"), architecture.ints("grid")
     layout: dict[str, tuple[int, ...]] = {"epsilon": (1,), "delta": (1,)}
     for name in ("0", "1"):
         layout |= {
@@ -105,7 +133,14 @@ def disclosure_layout(architecture: Architecture, task: Task | None) -> dict[str
             f"{name}.mean": (seam.channels,),
             f"{name}.covariance": (seam.channels, seam.channels),
         }
-        if directions:
+        if grid:
+            rank, cells = directions[0], grid[0] * grid[1]
+            layout |= {
+                f"{name}.mean_grid": (seam.channels, *grid),
+                f"{name}.channel_factor": (seam.channels, min(rank, seam.channels)),
+                f"{name}.spatial_factor": (min(rank, cells), *grid),
+            }
+        elif directions:
             shape = (seam.channels, seam.height, seam.width)
             layout |= {
                 f"{name}.mean_map": shape,

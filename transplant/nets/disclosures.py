@@ -18,16 +18,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class KroneckerFactors:
+    """The structure of large maps: y = m + A Z B^T of their means over the cells of a grid.
+
+    See `transplant.datafree.kronecker_factors`. Shape suffixes: G G the grid, K and L the factors' ranks.
+
+    Attributes:
+        mean_CGG: m, the mean of every cell.
+        channel_CK: A, in the unit of x.
+        spatial_LGG: B^T; its sum of squares over L has a mean over the cells of at most 1.
+    """
+
+    mean_CGG: Tensor
+    channel_CK: Tensor
+    spatial_LGG: Tensor
+
+
+@dataclass(frozen=True)
 class ClassStatistics:
     """Aggregates of x = f(I) over the images of one class.
+
+    Level `pca` has either mean map, directions and residual, or `kronecker` in place of the three.
 
     Attributes:
         sample_count: how many images were aggregated.
         mean_C: mean of every channel over images and places, float32.
         covariance_CC: covariance of the channels over images and places, float32.
-        mean_map_CHW: mean of x (level `pca` only).
-        directions_KCHW: principal directions of x, each times the deviation along it (level `pca` only).
-        residual_C: variance of every channel that the K directions leave (level `pca` only).
+        mean_map_CHW: mean of x.
+        directions_KCHW: principal directions of x, each times the deviation along it.
+        residual_C: variance of every channel that the K directions leave.
+        kronecker: the structure of maps that are too large for directions.
     """
 
     sample_count: int
@@ -36,6 +56,7 @@ class ClassStatistics:
     mean_map_CHW: Tensor | None = None
     directions_KCHW: Tensor | None = None
     residual_C: Tensor | None = None
+    kronecker: KroneckerFactors | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ again after a resume, never stored.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from transplant.errors import CheckpointInvalid, MergeCancelled, MergeNotPossible
 from transplant.nets.architecture_table import adapter_architecture, seam_of
 from transplant.nets.architectures import build_adapter, check_joint
+from transplant.nets.placement import CPU, device_of, nets_placed, placed, resolved_device
 from transplant.nets.seeded import seeded
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from transplant.nets.adapter import Adapter
     from transplant.nets.disclosures import DisclosedStatistics, ProbeAnswers
     from transplant.nets.learner_config import LearnerConfig
-    from transplant.types import Architecture, Task
+    from transplant.types import Architecture, Device, Task
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ class LearnerState:
     tensors: dict[str, Tensor]
 
     def to_bytes(self) -> bytes:
-        """Serialise as safetensors."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        """Serialise as safetensors, from copies on the CPU."""
+        tensors = {name: tensor.contiguous() for name, tensor in placed(self.tensors, CPU).items()}
         return save_tensors(tensors | {"step": torch.tensor(self.step)})
 
     @classmethod
@@ -113,11 +114,15 @@ class LearnerState:
 
 @dataclass(frozen=True)
 class LearnedAdapter:
-    """What a learner gives back; `figures` are data-free (agreement in percent, losses)."""
+    """What a learner gives back; `figures` are data-free (agreement in percent, losses).
+
+    The adapter is on the CPU; `device` says what it was learned on.
+    """
 
     adapter: Adapter
     architecture: Architecture
     figures: dict[str, float] = field(default_factory=dict[str, float])
+    device: str = "cpu"
 
 
 class Learner(Protocol):
@@ -153,6 +158,7 @@ def run_learner(
     problem: AdapterProblem,
     config: LearnerConfig,
     *,
+    device: Device = "cpu",
     resume: bytes | None = None,
     save: Callable[[bytes], None] | None = None,
     progress: Callable[[int, int, dict[str, float]], None] | None = None,
@@ -164,6 +170,7 @@ def run_learner(
         learner: the method.
         problem: what to connect.
         config: the knobs; all randomness comes from `config.seed`.
+        device: what to learn on; the problem's own nets stay where they are.
         resume: bytes that `save` was given earlier for the same problem and config.
         save: called with the state every `config.checkpoint_every` steps.
         progress: called as (steps done, steps in all, figures) before the first and after each step.
@@ -172,16 +179,21 @@ def run_learner(
     Raises:
         MergeCancelled: if `cancelled` said so.
         CheckpointInvalid: if `resume` is damaged.
+        InvalidSettings: if `device` is not there.
     """
-    material = learner.prepare(problem, config)
+    place = resolved_device(device)
+    problem = nets_placed(problem, place)
+    material = placed(learner.prepare(problem, config), place)
     state = LearnerState.from_bytes(resume) if resume else learner.init(problem, config, material)
+    state = placed(state, place)
     total = learner.total_steps(config)
     figures: dict[str, float] = {}
     while True:
         if progress is not None:
             progress(state.step, total, figures)
         if state.step >= total:
-            return learner.finish(problem, config, material, state)
+            learned = learner.finish(problem, config, material, state)
+            return replace(learned, adapter=placed(learned.adapter, CPU), device=place.type)
         if cancelled is not None and cancelled():
             raise MergeCancelled(f"cancelled at step {state.step} of {total}")
         state, figures = learner.step(problem, config, material, state)
@@ -190,7 +202,7 @@ def run_learner(
 
 
 def new_adapter(problem: AdapterProblem, config: LearnerConfig, beta: float) -> tuple[Adapter, Architecture]:
-    """Build the transparent adapter that a problem and its config ask for."""
+    """Build the transparent adapter that a problem and its config ask for, beside g_S."""
     architecture = adapter_architecture(
         seam_of(problem.architecture).channels,
         seam_of(problem.host_architecture).channels,
@@ -201,7 +213,7 @@ def new_adapter(problem: AdapterProblem, config: LearnerConfig, beta: float) -> 
     adapter = build_adapter(architecture)
     adapter.set_beta(beta)
     adapter.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks this form
-    return adapter, architecture
+    return placed(adapter, device_of(problem.host_task_module)), architecture
 
 
 def disclosed_beta(problem: AdapterProblem) -> float:

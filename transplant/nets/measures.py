@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.placement import beside
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -23,23 +25,12 @@ def as_images(images_u8_BCHW: Tensor) -> Tensor:
     return images_u8_BCHW.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
 
 
-def images_at_once(image_px: int, most: int = 128, pixels: int = 1 << 19) -> int:
-    """Return how many square images go through a net together: memory follows pixels, not images.
-
-    Args:
-        image_px: their side.
-        most: for small images.
-        pixels: of all images of a chunk. The default suits a backward pass: about 0.5 GB of VGG-16's maps
-            at any size; passes without a graph may take twice as many.
-    """
-    return max(1, min(most, pixels // image_px**2))
-
-
 @torch.no_grad()
 def mean_norm(category_module: nn.Module, images_u8_BCHW: Tensor) -> float:
     """Return E||f(I)||_F over stored images, a batch at a time."""
     parts = images_u8_BCHW.split(images_at_once(images_u8_BCHW.shape[-1], 256, 1 << 20))
-    norms = [category_module(as_images(part)).flatten(1).norm(dim=1) for part in parts]
+    images = (as_images(beside(part, category_module)) for part in parts)
+    norms = [category_module(each).flatten(1).norm(dim=1) for each in images]
     return float(torch.cat(norms).mean())
 
 

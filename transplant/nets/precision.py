@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from transplant.nets.placement import CPU
+
 if TYPE_CHECKING:
     from transplant.types import Precision
 
 
-def mixed_precision(precision: Precision) -> torch.autocast:
-    """Return the context of forward passes; "float32" changes nothing."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16")
+def mixed_precision(precision: Precision, device: torch.device = CPU) -> torch.autocast:
+    """Return the context of forward passes on a device; "float32" changes nothing."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
