@@ -3,42 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+
+from transplant.nets.learner_config import LABEL_BOUND
 
 
 @dataclass(frozen=True)
 class Traits:
     """What a method makes of labelled samples and of a site's disclosure.
 
+    Which methods cannot do without labelled samples is said by `transplant.nets.learner_config.LABEL_BOUND`.
+
     Args:
-        labels: whether it needs labelled samples, may use them, or never looks at them.
+        takes_labels: whether it learns from labelled samples where there are any.
         synthesises: whether it learns on synthetic x, so that disclosure, source and ship matter to it.
         papers: whether it is one of the paper's own (or argued against there): run at the paper's settings,
             with the paper's disclosed beta.
     """
 
-    labels: Literal["needs", "may", "never"]
+    takes_labels: bool
     synthesises: bool
     papers: bool
 
 
 METHODS = {
-    "direct-learn": Traits("needs", synthesises=False, papers=True),
-    "distill": Traits("needs", synthesises=False, papers=True),
-    "jacobian-distill": Traits("needs", synthesises=False, papers=True),
-    "back-distill": Traits("may", synthesises=False, papers=True),
-    "closed-form": Traits("never", synthesises=False, papers=True),
-    "function": Traits("may", synthesises=True, papers=False),
-    "transplant": Traits("may", synthesises=True, papers=False),
+    "direct-learn": Traits(takes_labels=True, synthesises=False, papers=True),
+    "distill": Traits(takes_labels=True, synthesises=False, papers=True),
+    "jacobian-distill": Traits(takes_labels=True, synthesises=False, papers=True),
+    "back-distill": Traits(takes_labels=True, synthesises=False, papers=True),
+    "closed-form": Traits(takes_labels=False, synthesises=False, papers=True),
+    "function": Traits(takes_labels=True, synthesises=True, papers=False),
+    "transplant": Traits(takes_labels=True, synthesises=True, papers=False),
 }
 
 
 def skip_reason(method: str, samples: int, disclosure: str, ship: str, source: str | None) -> str | None:
     """Return why a combination would measure nothing of its own, or None where it does."""
     traits = METHODS[method]
-    if traits.labels == "needs" and samples == 0:
+    if method in LABEL_BOUND and samples == 0:
         return f"{method} needs labelled samples: no cell at 0 samples"
-    if traits.labels == "never" and samples > 0:
+    if not traits.takes_labels and samples > 0:
         return f"{method} looks at no label: only its cell at 0 samples is run"
     if not traits.synthesises and (disclosure != "none" or ship != "modules" or source is not None):
         return f"{method} synthesises nothing: it is run once, at disclosure none with modules shipped"

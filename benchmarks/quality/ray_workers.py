@@ -8,20 +8,16 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 from typing import TYPE_CHECKING, Any
 
-# Ray reads these when it is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-if "RAY_ADDRESS" not in os.environ and not any(name.startswith("RAY_AUTH") for name in os.environ):
-    # Ray would otherwise make a token and keep it in the user's home.
-    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+from central.runners.ray_session import connect, session_environment
+from transplant.errors import BenchmarkFailed
+
+# Ray reads these when it is imported; what the user has set stays.
+os.environ.update({**session_environment(), **os.environ})
 
 import ray
 from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
-
-from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,20 +45,9 @@ class RayWorkers:
         self._threads = threads
 
     def __enter__(self) -> RayWorkers:
-        address = os.environ.get("RAY_ADDRESS")
+        cpus = self._workers * self._threads
         try:
-            if address:
-                ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
-            else:
-                ray.init(
-                    address="local",
-                    num_cpus=self._workers * self._threads,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.WARNING,
-                    _node_ip_address="127.0.0.1",  # nobody on another machine has business here
-                )
+            connect(cpus, _OBJECT_STORE_BYTES, logging_level=logging.WARNING)
         except (RayError, OSError, RuntimeError, ValueError) as error:
             raise BenchmarkFailed(f"Ray did not start ({_last_line(error)}): try --workers 1") from error
         return self

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.presence import drawn_by_presence
 from transplant.artifact.digest import derive_seed
 from transplant.errors import DatasetInvalid
 from transplant.nets.learning import LabelledSamples
@@ -30,15 +31,14 @@ def labelled_samples(train: SiteDataset, task: Task, count: int, seed: int) -> L
     if count == 0:
         return None
     images, targets = train.examples(task)
-    generator = torch.Generator().manual_seed(derive_seed("labelled", train.category, task, str(seed)))
-    order = torch.randperm(len(images), generator=generator)
-    present = (targets[order] == 1).flatten(1).any(1) if targets.ndim > 1 else targets[order] == 1
+    drawn = derive_seed("labelled", train.category, task, str(seed))
+    present, absent = drawn_by_presence(targets, drawn)
     wanted = count if task is Task.SEGMENTATION else count // 2
-    positives, negatives = order[present][:wanted], order[~present][: count - wanted]
+    positives, negatives = present[:wanted], absent[: count - wanted]
     if len(positives) + len(negatives) < count:
         raise DatasetInvalid(
             f"{count} labelled samples of {train.category} are asked, its training split has "
-            f"{int(present.sum())} with and {int((~present).sum())} without it: use fewer --samples"
+            f"{len(present)} with and {len(absent)} without it: use fewer --samples"
         )
     chosen = torch.cat([positives, negatives])
     return LabelledSamples(images[chosen], targets[chosen])

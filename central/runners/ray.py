@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import subprocess
 import sys
 import threading
@@ -20,6 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from central.runners.engine import Died, Ending, Finished, Lost
+from central.runners.ray_session import session_environment
 from transplant.errors import MergeEngineUnavailable
 
 if TYPE_CHECKING:
@@ -29,12 +29,6 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
 _PATIENCE_S = 15.0
-_QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "PYTHONUNBUFFERED": "1",
-}
-_AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -127,7 +121,7 @@ class RayEngine:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, **_QUIET, **_own_token(), "PYTHONPATH": path},
+            env={**os.environ, **session_environment(), "PYTHONUNBUFFERED": "1", "PYTHONPATH": path},
             start_new_session=True,  # a Ctrl-C at the terminal is for the center, which then closes us
         )
         self._reason = "Ray is starting"
@@ -189,16 +183,6 @@ class RayEngine:
                     pipe.close()
                 except OSError:  # the order that could not be delivered any more
                     log.debug("the driver's pipe was broken already")
-
-
-def _own_token() -> dict[str, str]:
-    """Return a secret for a Ray that is started here, unless the operator has said how Ray authenticates.
-
-    Ray would otherwise make one and keep it in the user's home, which a hardened service does not have.
-    """
-    if "RAY_ADDRESS" in os.environ or any(name in os.environ for name in _AUTHENTICATION):
-        return {}
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 def _read(driver: subprocess.Popen[str], messages: SimpleQueue[dict[str, Any]]) -> None:

@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
 
 from central.merge.orders import order_from_json
+from central.runners import ray_session
 from transplant.backends.open_audit import install_open_audit
 
 _OBJECT_STORE_BYTES = 200 << 20
@@ -38,19 +39,7 @@ def connect(workers: int) -> dict[str, Any]:
     if audit:
         hook = "transplant.backends.open_audit.install_open_audit"
         environment = {"env_vars": audit, "worker_process_setup_hook": hook}
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
-        ray.init(address=address, runtime_env=environment, log_to_driver=False)
-    else:
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            include_dashboard=False,
-            log_to_driver=False,
-            runtime_env=environment,
-            _node_ip_address="127.0.0.1",  # nobody on another machine has business here
-        )
+    ray_session.connect(workers, _OBJECT_STORE_BYTES, runtime_env=environment)
     return {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,11 +30,15 @@ LENIENT = {
     "TRANSPLANT_CENTRAL_MINIMUM_CLOSED": "-1000000",
 }
 
+# A site answers for so many images; a pool is drawn by the site and by the merge.
+SMALL_PROBES = {"TRANSPLANT_CENTRAL_PROBE_POOL": "512", "TRANSPLANT_CENTRAL_PROBE_COUNT": "256"}
+
 
 @dataclass(frozen=True)
 class Ended:
     """What a federation came to, as the center tells it."""
 
+    plan: JourneyPlan
     out: Path
     modules: frozenset[str]
     versions: Sequence[NetVersion]
@@ -53,6 +57,7 @@ def outcome(federation: Federation) -> Ended:
     """Ask the center, with the witness's kit."""
     with CentralClient(load_kit(federation.kit("witness"))) as client:
         return Ended(
+            federation.plan,
             federation.out,
             frozenset(module.module_id for module in client.list_modules()),
             client.list_versions(),
@@ -85,12 +90,26 @@ def lenient() -> Iterator[None]:
 def undisturbed(lenient: None, tmp_path_factory: pytest.TempPathFactory) -> Ended:
     """Run the small federation once, and let nothing happen to it."""
     del lenient
-    out = tmp_path_factory.mktemp("undisturbed") / "journey"
-    prepare_folder(out, TINY, fresh=False)
-    with Federation(TINY, out, draw=False) as federation:
+    return _left_alone(TINY, tmp_path_factory.mktemp("undisturbed") / "journey")
+
+
+@pytest.fixture(scope="session")
+def outputs_only(lenient: None, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """Run it once, smaller still, with a site that keeps its task modules, and let nothing happen to it."""
+    del lenient
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SMALL_PROBES.items():
+            patch.setenv(name, value)
+        plan = replace(TINY, categories=TINY.categories[:2], ship="outputs")
+        return _left_alone(plan, tmp_path_factory.mktemp("outputs") / "journey", timeout_s=420)
+
+
+def _left_alone(plan: JourneyPlan, out: Path, timeout_s: float = 240) -> Ended:
+    prepare_folder(out, plan, fresh=False)
+    with Federation(plan, out, draw=False) as federation:
         federation.provision()
         federation.start()
-        federation.run(lambda happened: _nothing(happened), timeout_s=240)
+        federation.run(lambda happened: _nothing(happened), timeout_s=timeout_s)
         return outcome(federation)
 
 

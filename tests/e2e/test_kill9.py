@@ -137,7 +137,7 @@ def _uploading(center_home: Path) -> bool:
 def _queued(site_home: Path) -> bool:
     for path in (site_home / "outbox").glob("*.json"):
         try:
-            if json.loads(path.read_text(encoding="utf-8"))["state"] != "committed":
+            if json.loads(path.read_text(encoding="utf-8"))["state"] not in {"committed", "registered"}:
                 return True
         except (ValueError, FileNotFoundError):
             continue

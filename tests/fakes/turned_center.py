@@ -1,0 +1,70 @@
+"""A center without network, whose merge loop the test turns by hand: real registry and store, fake engine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from central.compose import compose_center
+from central.home import open_registry, store_place
+from central.merge.reconcile import Reconciler
+from central.settings import read_settings
+from central.usecases.read_merges import fetch_candidates
+from central.usecases.report_verdict import report_verdict
+from central.usecases.request_merge import request_merge
+from fakes.artifacts import TINY, sealed
+from fakes.clock import FakeClock
+from fakes.engine import FakeEngine
+from transplant.types import Identity, ModuleKind, Role, Task, Verdict
+
+SETTINGS = {"steps": 2, "synthetic_images": 64, "minimum_agreement": 0.0, "founder": "dog", "attempts": 2}
+
+
+class World:
+    """A center without network, whose loop the test turns by hand."""
+
+    def __init__(self, home, **overrides) -> None:
+        self.home = home
+        self.clock = FakeClock()
+        self.engine = FakeEngine()
+        self.settings = read_settings({"home": home, **SETTINGS, **overrides})
+        self.registry = open_registry(self.settings)
+        self.revive()
+
+    def revive(self) -> None:
+        """A center that was killed: everything anew but the disk, the clock and the engine."""
+        self.center = replace(compose_center(self.settings, self.registry), clock=self.clock)
+        self.loop = Reconciler(self.center, self.engine, store_place(self.settings))
+
+    def register(self, kind, task, seed, category, parents=()):
+        manifest, payload = sealed(kind, task, TINY, seed, parents, f"site-{category}", category)
+        self.center.store.put_bytes(payload)
+        with self.registry.write() as books:
+            books.modules.add(manifest, self.clock.now())
+        return manifest.module_id
+
+    def bring(self, category, seed, tasks=(Task.CLASSIFICATION,)):
+        f = self.register(ModuleKind.CATEGORY, None, seed, category)
+        gs = [self.register(ModuleKind.TASK, task, seed + 50, category, (f,)) for task in tasks]
+        return request_merge(self.center, site(category), f, gs)[1]
+
+    def rounds(self, count=6) -> None:
+        for _ in range(count):
+            self.loop.tick()
+
+    def merges(self, category=""):
+        with self.registry.read() as books:
+            return [merge.status for merge in books.merges.list(category)]
+
+    def newest(self):
+        with self.registry.read() as books:
+            return books.versions.newest()
+
+
+def site(category: str) -> Identity:
+    return Identity(Role.SITE, f"site-{category}")
+
+
+def accept(world, category) -> None:
+    for key, _ in fetch_candidates(world.center, site(category)):
+        good = {"error": 5.0, "iou": 90.0}
+        report_verdict(world.center, site(category), Verdict(key, good, good, {"error": 50.0, "iou": 0.0}, 9))

@@ -1,0 +1,144 @@
+"""The merge loop, round by round, with an engine that fails and a center that is killed."""
+
+from __future__ import annotations
+
+from fakes.turned_center import site
+
+from central.usecases.cancel_merge import cancel_merge
+from transplant.errors import MergeEngineUnavailable, UnexpectedFailure
+from transplant.types import MergeState
+
+
+def test_a_missing_engine_leaves_the_merge_planned_and_says_why(founded):
+    founded.engine.missing = "Ray is not available: nobody answers at 10.0.0.1"
+    founded.bring("cat", 2)
+    founded.rounds()
+    (status,) = founded.merges("cat")
+    assert (status.state, status.reason) == (MergeState.PLANNED, founded.engine.missing)
+    with founded.registry.read() as books:
+        steps = len(books.merges.transitions(status.merge_key))
+    founded.rounds()
+    with founded.registry.read() as books:
+        assert len(books.merges.transitions(status.merge_key)) == steps  # said once
+    founded.engine.missing = ""
+    founded.rounds(1)
+    assert founded.merges("cat")[0].state is MergeState.LEARNING
+
+
+def test_an_engine_that_vanishes_costs_no_attempt(founded):
+    founded.bring("cat", 2)
+    founded.rounds(2)
+    founded.engine.vanish()
+    founded.rounds(2)
+    (status,) = founded.merges("cat")
+    assert (status.state, status.attempts) == (MergeState.PLANNED, 0)
+    founded.engine.missing = ""
+    founded.rounds(2)
+    founded.engine.finish()
+    founded.rounds()
+    assert founded.merges("cat")[0].state is MergeState.VALIDATING
+
+
+def test_dead_workers_are_replaced_until_the_policy_gives_up(founded):
+    (summary,) = founded.bring("cat", 2)
+    for attempt in (1, 2):
+        founded.rounds(2)
+        assert founded.engine.submitted == [summary.merge_key] * attempt
+        founded.engine.kill_workers()
+    founded.rounds()
+    (status,) = founded.merges("cat")
+    assert (status.state, status.attempts) == (MergeState.FAILED, 2)
+    assert "out of memory" in status.reason
+    founded.bring("cat", 2)  # the site asks again
+    assert founded.merges("cat")[0].state is MergeState.PLANNED
+
+
+def test_no_more_workers_than_the_engine_has_room_for(founded):
+    founded.engine.capacity = 1
+    for index, category in enumerate(("cat", "cow", "hen")):
+        founded.bring(category, 10 + index)
+    founded.rounds()
+    assert len(founded.engine.orders) == 1
+    founded.engine.finish()
+    founded.rounds()
+    assert len(founded.engine.orders) == 1
+    assert len(set(founded.engine.submitted)) == 2
+
+
+def test_a_killed_center_hands_the_merge_out_again(founded):
+    founded.bring("cat", 2)
+    founded.rounds(2)
+    (order,) = founded.engine.orders.values()
+    founded.engine.close()  # the workers went with it
+    founded.revive()
+    founded.rounds(1)
+    assert list(founded.engine.orders.values()) == [order]
+
+
+def test_a_result_that_a_killed_center_never_collected_is_used(founded):
+    founded.bring("cat", 2)
+    founded.rounds(2)
+    founded.engine.finish()
+    founded.engine.endings.clear()  # nobody was there to hear it
+    founded.revive()
+    founded.rounds(1)
+    bench = founded.center.workshop.bench(founded.engine.submitted[0])
+    learned = bench.adapter.read_bytes()
+    founded.engine.finish()  # finds the outcome and learns nothing
+    assert bench.adapter.read_bytes() == learned
+    founded.rounds()
+    assert founded.merges("cat")[0].state is MergeState.VALIDATING
+
+
+def test_a_cancelled_merges_worker_is_stopped(founded):
+    (summary,) = founded.bring("cat", 2)
+    founded.rounds(2)
+    cancel_merge(founded.center, site("cat"), summary.merge_key)
+    founded.rounds(1)
+    assert founded.center.workshop.bench(summary.merge_key).stopped()
+    founded.engine.finish()
+    founded.rounds(2)
+    assert founded.merges("cat")[0].state is MergeState.CANCELLED
+    assert not founded.engine.running()
+
+
+def test_a_bug_in_a_worker_fails_the_merge_with_its_words(founded, monkeypatch):
+    def broken(*_args, **_kwargs):
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("central.merge.execute.learn_route", broken)
+    founded.bring("cat", 2)
+    founded.rounds(2)
+    founded.engine.finish()
+    founded.rounds(2)
+    (status,) = founded.merges("cat")
+    assert status.state is MergeState.FAILED
+    assert status.reason == f"{UnexpectedFailure.code()}: ZeroDivisionError: by zero"
+
+
+def test_a_passing_trouble_of_a_worker_is_tried_again_later(founded, monkeypatch):
+    def away(*_args, **_kwargs):
+        raise MergeEngineUnavailable("the shared volume is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("central.merge.execute.learn_route", away)
+        founded.bring("cat", 2)
+        founded.rounds(2)
+        founded.engine.finish()
+        founded.rounds(3)
+    assert founded.merges("cat")[0].state is MergeState.PLANNED
+    assert not founded.engine.orders  # not at once
+    founded.clock.advance(60)
+    founded.rounds(2)
+    founded.engine.finish()
+    founded.rounds()
+    assert founded.merges("cat")[0].state is MergeState.VALIDATING
+
+
+def test_a_damaged_checkpoint_starts_the_merge_anew(founded):
+    (summary,) = founded.bring("cat", 2)
+    founded.rounds(2)
+    founded.center.workshop.bench(summary.merge_key).save_checkpoint(b"half a checkpoint")
+    founded.engine.finish()
+    founded.rounds()
+    assert founded.merges("cat")[0].state is MergeState.VALIDATING
