@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from central.identity.files import IdentityFolder
 from central.registry.registry import Registry
+from central.registry.serving_lock import FileLock
 from transplant.artifact.durable_file import storage_errors
+from transplant.backends.blob_stores import StorePlace
 from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def identity_folder(home: Path) -> IdentityFolder:
 
 
 def open_registry(settings: CentralSettings) -> Registry:
-    """Return the registry of a home, at this release's schema."""
+    """Return the registry of a home, at this release's schema; make it where there is none."""
     with storage_errors(settings.home):
         try:
             settings.home.mkdir(parents=True, exist_ok=True)
@@ -37,21 +39,34 @@ def open_registry(settings: CentralSettings) -> Registry:
 
 
 def open_known_registry(settings: CentralSettings) -> Registry:
-    """Return the registry of a center that exists; looking at a mistyped home must not make one.
+    """Return the registry of a center that exists, at this release's schema.
 
     Raises:
         InvalidSettings: if nothing was provisioned there.
     """
-    if not settings.registry_url and not (settings.home / "registry.sqlite").is_file():
-        raise InvalidSettings(
-            f"there is no center in {settings.home}; `transplant-central provision ca` makes one"
-        )
-    return open_registry(settings)
+    registry = known_registry(settings)
+    registry.upgrade()
+    return registry
 
 
-def store_root(home: Path) -> Path:
-    """Return the folder of the blob store."""
-    return home / "store"
+def known_registry(settings: CentralSettings) -> Registry:
+    """Return the registry of a center that exists; looking at a mistyped home or database must not make one.
+
+    Raises:
+        InvalidSettings: if nothing was provisioned there.
+    """
+    registry = Registry(settings.url)
+    if not registry.exists():
+        registry.close()
+        where = registry.where if settings.registry_url else settings.home
+        raise InvalidSettings(f"there is no center in {where}; `transplant-central provision ca` makes one")
+    return registry
+
+
+def store_place(settings: CentralSettings) -> StorePlace:
+    """Return where a center's blobs are, as its workers are told, too."""
+    url = settings.store_url or str(settings.home / "store")
+    return StorePlace(url, str(settings.home / "store-cache"), settings.store_cache_bytes)
 
 
 @contextmanager
@@ -59,18 +74,15 @@ def only_serve(home: Path) -> Generator[None]:
     """Hold the lock of a home: two merge loops on one registry would work against each other.
 
     Raises:
-        InvalidSettings: if another `serve` holds it.
+        AlreadyServing: if another `serve` holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(home / "serve.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = FileLock(home / "serve.lock", str(home))
+    lock.take()
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InvalidSettings(f"another `transplant-central serve` works on {home} already") from error
         yield
     finally:
-        os.close(descriptor)
+        lock.release()
 
 
 def is_serving(home: Path) -> bool:

@@ -10,11 +10,16 @@ from sqlalchemy import JSON, DateTime, Dialect, String, Text
 from sqlalchemy.types import TypeDecorator
 
 
-class PlainText(TypeDecorator[str]):
-    """Text of any origin. What not every database can hold becomes a mark (and so finds nothing).
+def storable(text: str) -> str:
+    """Return text that every database can hold: what not every one can becomes a mark.
 
     That is NUL, which PostgreSQL refuses, and half a surrogate pair, which is not UTF-8.
     """
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+class PlainText(TypeDecorator[str]):
+    """Text of any origin, made storable (and so an impossible name finds nothing)."""
 
     impl = Text
     cache_ok = True
@@ -22,9 +27,7 @@ class PlainText(TypeDecorator[str]):
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Put the marks."""
         del dialect
-        if value is None:
-            return None
-        return value.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")
+        return None if value is None else storable(value)
 
 
 class ShortText(PlainText):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 MODULE_ACCEPTED = "ModuleAccepted"
+MODULE_REJECTED = "ModuleRejected"
 MERGE_MOVED = "MergeMoved"
 VERSION_PUBLISHED = "VersionPublished"
 _LAST_ID = 2**63 - 1

@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from central.registry.admissions_book import AdmissionsBook
+from central.registry.audit_book import AuditBook
 from central.registry.database import WAIT_S, open_engine, reading, writing
 from central.registry.driver_errors import reason_of, registry_errors, translated
 from central.registry.events_book import EventsBook
 from central.registry.merges_book import MergesBook
 from central.registry.modules_book import ModulesBook
 from central.registry.probes_book import ProbesBook
-from central.registry.schema import upgrade_schema
+from central.registry.schema import is_migrated, upgrade_schema
+from central.registry.serving_lock import serving_lock
 from central.registry.sites_book import SitesBook
 from central.registry.teachers_book import TeachersBook
 from central.registry.uploads_book import UploadsBook
 from central.registry.versions_book import VersionsBook
-from transplant.errors import InvalidSettings, RegistryUnavailable
+from transplant.backends.system_clock import SystemClock
+from transplant.errors import InvalidSettings, RegistryUnavailable, TransplantError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from central.registry.serving_lock import ServingLock
+    from transplant.ports.clock import Clock
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,7 @@ class Books:
     """One transaction's view of the registry."""
 
     session: Session
+    clock: Clock
 
     @cached_property
     def sites(self) -> SitesBook:
@@ -45,8 +53,13 @@ class Books:
 
     @cached_property
     def uploads(self) -> UploadsBook:
-        """Declared modules whose bytes are on their way."""
+        """Declared modules that are not decided about."""
         return UploadsBook(self.session)
+
+    @cached_property
+    def admissions(self) -> AdmissionsBook:
+        """What was decided about modules, and why."""
+        return AdmissionsBook(self.session)
 
     @cached_property
     def teachers(self) -> TeachersBook:
@@ -73,6 +86,11 @@ class Books:
         """What watchers are told."""
         return EventsBook(self.session)
 
+    @cached_property
+    def audit(self) -> AuditBook:
+        """Who did what, in a chain that shows every later change."""
+        return AuditBook(self.session, self.clock)
+
 
 class Registry:
     """The registry behind one database URL.
@@ -83,9 +101,11 @@ class Registry:
     Args:
         url: SQLAlchemy's, of SQLite or PostgreSQL.
         wait_s: how long a writer waits for the one before it.
+        clock: what the audit log's entries are dated by; default: the machine's.
     """
 
-    def __init__(self, url: str, *, wait_s: float = WAIT_S) -> None:
+    def __init__(self, url: str, *, wait_s: float = WAIT_S, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._engine = open_engine(url, wait_s)
         self._reading_engine = reading(self._engine)
         self._writing_engine = writing(self._engine)
@@ -98,16 +118,43 @@ class Registry:
             RegistryDamaged: if it is damaged, or another release's.
             RegistryUnavailable: if others kept it busy for too long.
         """
-        try:
+        with self._opening():
             upgrade_schema(self._engine)
+
+    def exists(self) -> bool:
+        """Tell whether a registry of any release is there; looking makes none.
+
+        Raises:
+            InvalidSettings: if the database cannot be reached or opened.
+            RegistryDamaged: if it is damaged.
+        """
+        with self._opening():
+            return is_migrated(self._engine)
+
+    @property
+    def where(self) -> str:
+        """Return the URL as it may be shown."""
+        url = self._engine.url.difference_update_query(["password"])
+        return url.render_as_string(hide_password=True)
+
+    def serving_lock(self) -> ServingLock:
+        """Return the lock that a center holds while it serves this registry."""
+        return serving_lock(self._engine)
+
+    @contextmanager
+    def _opening(self) -> Generator[None]:
+        try:
+            yield
+        except TransplantError:
+            self.close()  # who is refused has nothing to close
+            raise
         except DBAPIError as error:
+            self.close()
             known = translated(error)
             never_connected = isinstance(known, RegistryUnavailable) and error.statement is None
             if known is not None and not never_connected:
                 raise known from error
-            url = self._engine.url.difference_update_query(["password"])
-            where = url.render_as_string(hide_password=True)
-            raise InvalidSettings(f"cannot open the registry {where}: {reason_of(error)}") from error
+            raise InvalidSettings(f"cannot open the registry {self.where}: {reason_of(error)}") from error
 
     @contextmanager
     def read(self) -> Generator[Books]:
@@ -117,7 +164,7 @@ class Registry:
             RegistryUnavailable: if the database does not answer.
         """
         with registry_errors(), Session(self._reading_engine) as session:
-            yield Books(session)
+            yield Books(session, self._clock)
 
     @contextmanager
     def write(self) -> Generator[Books]:
@@ -129,7 +176,7 @@ class Registry:
             StorageFull: if the disk under it is full.
         """
         with registry_errors(), Session(self._writing_engine) as session, session.begin():
-            yield Books(session)
+            yield Books(session, self._clock)
 
     def close(self) -> None:
         """Close every connection."""

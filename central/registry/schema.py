@@ -15,7 +15,7 @@ from central.registry.database import writing
 from transplant.errors import RegistryDamaged
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -38,6 +38,39 @@ def upgrade_schema(engine: Engine) -> None:
             raise RegistryDamaged(
                 f"the registry was written by another release of this program: {error}"
             ) from error
+
+
+def upgrade_connection(connection: Connection, revision: str = "head") -> None:
+    """Apply every migration up to `revision` within the caller's transaction.
+
+    Raises:
+        RegistryDamaged: if this release knows no such migration.
+    """
+    config = _config()
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        raise RegistryDamaged(f"this release knows no schema {revision}: {error}") from error
+
+
+def newest_revision() -> str:
+    """Return the last migration that this release knows."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def revisions() -> tuple[str, ...]:
+    """Return every migration that this release knows, oldest first."""
+    known = [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()]
+    return tuple(reversed(known))
+
+
+def is_migrated(engine: Engine) -> bool:
+    """Tell whether a migration of any release was ever applied. No file of SQLite's is made by looking."""
+    if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).is_file():
+        return False
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() is not None
 
 
 def downgrade_schema(engine: Engine, revision: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from central.registry.tables import CertificateRow, SiteCategoryRow, SiteRow
 from central.registry.values import Certificate
@@ -42,6 +42,15 @@ class SitesBook:
         names = sorted(self._session.scalars(select(SiteRow.name)))  # each database has an order of its own
         return {name: tuple(sorted(self.categories(name))) for name in names}
 
+    def withdraw(self, name: str, categories: Iterable[str]) -> int:
+        """Take categories from a site; return how many it had of them. Without any it is let in nowhere."""
+        taken = self._session.scalars(
+            delete(SiteCategoryRow)
+            .where(SiteCategoryRow.site == name, SiteCategoryRow.category.in_(tuple(categories)))
+            .returning(SiteCategoryRow.category)
+        )
+        return len(taken.all())
+
     def add_certificate(self, certificate: Certificate) -> None:
         """Record a certificate that was issued."""
         self._session.add(
@@ -58,9 +67,16 @@ class SitesBook:
     def certificate(self, serial: str) -> Certificate | None:
         """Return what is known of a certificate, or None if this center never issued it."""
         row = self._session.get(CertificateRow, serial)
-        if row is None:
-            return None
-        return Certificate(row.serial, Role(row.role), row.name, row.expires_at, row.revoked_at is not None)
+        return None if row is None else _certificate(row)
+
+    def certificates(self, role: Role | None = None, name: str | None = None) -> tuple[Certificate, ...]:
+        """Return every certificate that was issued, or those of a role or a name, by when they expire."""
+        query = select(CertificateRow).order_by(CertificateRow.expires_at, CertificateRow.serial)
+        if role is not None:
+            query = query.where(CertificateRow.role == role.value)
+        if name is not None:
+            query = query.where(CertificateRow.name == name)
+        return tuple(map(_certificate, self._session.scalars(query)))
 
     def revoke(self, role: Role, name: str, at: datetime) -> int:
         """Revoke every certificate of an identity; return how many that were."""
@@ -75,3 +91,17 @@ class SitesBook:
             .returning(CertificateRow.serial)
         )
         return len(rows.all())
+
+    def revoke_serial(self, serial: str, at: datetime) -> bool:
+        """Revoke one certificate; say whether there was one that was not revoked yet."""
+        rows = self._session.scalars(
+            update(CertificateRow)
+            .where(CertificateRow.serial == serial, CertificateRow.revoked_at.is_(None))
+            .values(revoked_at=at)
+            .returning(CertificateRow.serial)
+        )
+        return len(rows.all()) > 0
+
+
+def _certificate(row: CertificateRow) -> Certificate:
+    return Certificate(row.serial, Role(row.role), row.name, row.expires_at, row.revoked_at is not None)

@@ -79,9 +79,9 @@ class ModuleRow(Row):
 
 
 class UploadRow(Row):
-    """A declared module whose bytes are on their way; the upload's id is the module's.
+    """A declared module that is not decided about; the upload's id is the module's.
 
-    `admitted` once every check is passed.
+    `place` and `received_at` once every byte is in the store: its place in the queue for admission.
     """
 
     __tablename__ = "uploads"
@@ -90,8 +90,27 @@ class UploadRow(Row):
     payload_sha256: Mapped[str] = mapped_column(_DIGEST)
     payload_bytes: Mapped[int] = mapped_column(BigInteger)
     manifest: Mapped[bytes] = mapped_column(LargeBinary)
-    admitted: Mapped[bool]
     declared_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    place: Mapped[int | None] = mapped_column(BigInteger, unique=True)
+    received_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class AdmissionRow(Row):
+    """What admission decided about a module, with its figures: append-only, a module's newest row holds."""
+
+    __tablename__ = "admissions"
+    admission_id: Mapped[int] = mapped_column(_COUNTER, primary_key=True, autoincrement=True)
+    module_id: Mapped[str] = mapped_column(_DIGEST, index=True)
+    site: Mapped[str] = mapped_column(_NAME, index=True)
+    verdict: Mapped[str] = mapped_column(ShortText(16))
+    error: Mapped[str] = mapped_column(ShortText(64))
+    reason: Mapped[str] = mapped_column(PlainText)
+    payload_sha256: Mapped[str] = mapped_column(_DIGEST)
+    payload_bytes: Mapped[int] = mapped_column(BigInteger)
+    figures: Mapped[dict[str, float]] = mapped_column(Figures)
+    fingerprint: Mapped[list[float]] = mapped_column(JSON)
+    seconds: Mapped[float] = mapped_column(Float)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class TeacherRow(Row):
@@ -246,3 +265,20 @@ class EventRow(Row):
     detail: Mapped[str] = mapped_column(PlainText)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class AuditRow(Row):
+    """An entry of the audit log; triggers of its migration refuse every change of a row.
+
+    Text only, exactly as it was digested: no type in between may lose a byte of it.
+    """
+
+    __tablename__ = "audit_log"
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[str] = mapped_column(ShortText(32))
+    actor: Mapped[str] = mapped_column(ShortText(80))
+    action: Mapped[str] = mapped_column(ShortText(32))
+    subject: Mapped[str] = mapped_column(ShortText(255))
+    detail: Mapped[str] = mapped_column(PlainText)
+    previous_digest: Mapped[str] = mapped_column(_DIGEST, unique=True)
+    digest: Mapped[str] = mapped_column(_DIGEST, unique=True)

@@ -23,13 +23,17 @@ class TeachersBook:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, teacher: CompleteTeacher, at: datetime) -> None:
+    def add(self, teacher: CompleteTeacher, at: datetime) -> bool:
         """Record a teacher, or more of a known one: further tasks, statistics, a module where answers were.
+
+        Returns:
+            Whether any of it was news.
 
         Raises:
             RegistryConflict: if it has another module or other answers for one of these tasks already.
         """
-        if self._session.get(TeacherRow, teacher.teacher_id) is None:
+        fresh = self._session.get(TeacherRow, teacher.teacher_id) is None
+        if fresh:
             last = self._session.scalar(select(func.max(TeacherRow.position))) or 0
             self._session.add(
                 TeacherRow(
@@ -50,7 +54,9 @@ class TeachersBook:
             self._session.merge(
                 TeacherStatisticsRow(teacher_id=teacher.teacher_id, statistics=teacher.statistics)
             )
+        more = bool(self._session.new) or any(map(self._session.is_modified, self._session.dirty))
         self._session.flush()
+        return fresh or more
 
     def all(self) -> tuple[CompleteTeacher, ...]:
         """Return every teacher, in the order in which they were requested."""

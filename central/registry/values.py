@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from central.merge.state import MergeStatus
@@ -41,25 +43,63 @@ class RegisteredModule:
 
 @dataclass(frozen=True)
 class DeclaredUpload:
-    """A module whose bytes are on their way. The upload's id is the module's."""
+    """A module that is not decided about. The upload's id is the module's.
+
+    `received_at` once every byte is in the store and admission is what is left.
+    """
 
     upload_id: str
     site: str
     payload_sha256: str
     payload_bytes: int
     manifest: bytes
-    admitted: bool
     declared_at: datetime
+    received_at: datetime | None = None
 
 
 @dataclass(frozen=True)
 class SiteUse:
-    """What a site uses of its quota: registered and declared bytes, modules, uploads under way."""
+    """What a site uses of its quota.
+
+    Registered and declared bytes; modules, uploads under way, those that await admission, and the
+    rejected modules that the registry remembers.
+    """
 
     registered_bytes: int
     declared_bytes: int
     modules: int
     open_uploads: int
+    received: int = 0
+    rejected: int = 0
+
+
+class AdmissionVerdict(StrEnum):
+    """What admission can decide; an operator may take a rejection back."""
+
+    REGISTERED = "registered"
+    REJECTED = "rejected"
+    RECALLED = "recalled"
+
+
+@dataclass(frozen=True)
+class Admission:
+    """A verdict about a module.
+
+    `error` and `reason` are empty where it was registered; `seconds` is what the checks took.
+    `fingerprint` is comparable between modules of one architecture, kind and task; empty where there is none.
+    """
+
+    module_id: str
+    site: str
+    verdict: AdmissionVerdict
+    payload_sha256: str
+    payload_bytes: int
+    at: datetime
+    error: str = ""
+    reason: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict[str, float])
+    fingerprint: tuple[float, ...] = ()
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from fakes.artifacts import sealed
 from fakes.registry_entries import NOW, add_merge, upload_of
 
 from central.merge.plan import CompleteTeacher
-from central.registry.values import Certificate, SiteUse
+from central.registry.values import Admission, AdmissionVerdict, Certificate, SiteUse
 from transplant.errors import NotFound, RegistryConflict
 from transplant.nets.disclosures import ProbeRequest
 from transplant.types import ModuleKind, Role, Task
@@ -74,7 +76,7 @@ def test_modules_keep_their_order_and_share_their_bytes(registry):
         assert books.modules.unknown_blobs([payload, "0" * 64]) == ["0" * 64]
 
 
-def test_an_upload_is_declared_admitted_and_forgotten(registry):
+def test_an_upload_is_declared_received_and_forgotten(registry):
     upload = upload_of(payload_bytes=3 << 30)
     with registry.write() as books:
         books.sites.admit("site-a", ["dog"], NOW)
@@ -82,16 +84,78 @@ def test_an_upload_is_declared_admitted_and_forgotten(registry):
     with registry.read() as books:
         assert books.uploads.get(upload.upload_id) == upload
         assert books.uploads.all() == (upload,)
+        assert books.uploads.received() == ()
         assert books.uploads.use_of("site-a") == SiteUse(0, 3 << 30, 0, 1)
         assert books.uploads.use_of("nobody") == SiteUse(0, 0, 0, 0)
         assert books.uploads.get("0" * 64) is None
+        assert books.uploads.use_blob(upload.payload_sha256)
+        assert not books.uploads.use_blob("0" * 64)
     with registry.write() as books:
-        books.uploads.admit(upload.upload_id)
-        assert books.uploads.get(upload.upload_id) == replace(upload, admitted=True)
+        books.uploads.receive(upload.upload_id, NOW)
+        books.uploads.receive(upload.upload_id, NOW + timedelta(hours=1))
+        assert books.uploads.get(upload.upload_id) == replace(upload, received_at=NOW)
+        assert books.uploads.use_of("site-a") == SiteUse(0, 3 << 30, 0, 0, received=1)
     with registry.write() as books:
         books.uploads.remove(upload.upload_id)
         books.uploads.remove(upload.upload_id)
         assert books.uploads.all() == ()
+
+
+def test_what_was_received_first_is_admitted_first_whatever_the_clock_says(registry):
+    first, second, third = (replace(upload_of(), upload_id=digit * 64) for digit in "cab")
+    with registry.write() as books:
+        books.sites.admit("site-a", ["dog"], NOW)
+        for upload in (third, second, first):
+            books.uploads.add(upload)
+        for hours, upload in enumerate((first, second, third)):
+            books.uploads.receive(upload.upload_id, NOW - timedelta(hours=hours))
+    with registry.write() as books:
+        assert [each.upload_id for each in books.uploads.received()] == [
+            each.upload_id for each in (first, second, third)
+        ]
+        books.uploads.remove(first.upload_id)
+        books.uploads.add(first)
+        books.uploads.receive(first.upload_id, NOW)
+        assert books.uploads.received()[-1].upload_id == first.upload_id
+
+
+# --- admissions ------------------------------------------------------------------------------------
+
+
+def test_the_newest_verdict_about_a_module_holds(registry):
+    rejected = Admission(
+        "a" * 64,
+        "site-a",
+        AdmissionVerdict.REJECTED,
+        "b" * 64,
+        1 << 40,
+        NOW,
+        "WeightsImplausible",
+        "half of it is \0",
+        {"largest": math.inf, "norm": 2.5},
+        (0.25, -0.5),
+        1.25,
+    )
+    registered = {"verdict": AdmissionVerdict.REGISTERED, "error": "", "reason": ""}
+    other = replace(rejected, module_id="c" * 64, site="site-b", **registered)
+    with registry.write() as books:
+        books.sites.admit("site-a", ["dog"], NOW)
+        books.admissions.add(rejected)
+        books.admissions.add(other)
+    with registry.read() as books:
+        told = replace(rejected, reason="half of it is \N{REPLACEMENT CHARACTER}")
+        assert books.admissions.of(rejected.module_id) == told
+        assert books.admissions.rejection(rejected.module_id) == told
+        assert books.admissions.rejection(other.module_id) is None
+        assert books.admissions.of("d" * 64) is None
+        assert [each.module_id for each in books.admissions.newest()] == ["a" * 64, "c" * 64]
+        assert books.admissions.newest(NOW + timedelta(seconds=1)) == ()
+        assert books.uploads.use_of("site-a").rejected == 1
+    with registry.write() as books:
+        books.admissions.add(replace(rejected, verdict=AdmissionVerdict.RECALLED))
+    with registry.read() as books:
+        assert books.admissions.rejection(rejected.module_id) is None
+        assert [each.module_id for each in books.admissions.newest()] == ["c" * 64, "a" * 64]
 
 
 # --- teachers and probes -------------------------------------------------------------------------
