@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.s3 import s3_server
 from sqlalchemy.engine import make_url
 
 from central.registry.database import sqlite_url
@@ -19,10 +20,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.postgresql import PostgresServer
+    from fakes.s3 import S3Server
 
     Maker = Callable[[bool], AbstractContextManager[str]]
 
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server of this test session."""
+    with s3_server() as server:
+        yield server
 
 
 @dataclass

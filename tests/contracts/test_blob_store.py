@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.s3 import set_credentials
 
 from transplant.artifact.digest import sha256_hex
+from transplant.backends.blob_stores import open_store
 from transplant.backends.local_blob_store import LocalBlobStore
 from transplant.backends.memory_blob_store import MemoryBlobStore
 from transplant.errors import DigestMismatch, NotFound, StorageFull
@@ -22,9 +24,15 @@ DATA = b"weights" * 1000
 DIGEST = sha256_hex(DATA)
 
 
-@pytest.fixture(params=["local", "memory"])
-def store(request, tmp_path) -> BlobStore:
-    return LocalBlobStore(tmp_path / "store") if request.param == "local" else MemoryBlobStore()
+@pytest.fixture(params=["local", "memory", "s3"])
+def store(request, tmp_path, monkeypatch) -> BlobStore:
+    if request.param == "memory":
+        return MemoryBlobStore()
+    if request.param == "local":
+        return open_store(str(tmp_path / "store"))
+    set_credentials(monkeypatch)
+    server = request.getfixturevalue("s3")
+    return open_store(server.new_bucket(), str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -76,6 +84,11 @@ def test_the_empty_blob_is_a_blob(store):
     assert store.path_of(digest).read_bytes() == b""
 
 
+def test_the_stored_bytes_can_be_read_again(store):
+    digest = store.put_bytes(DATA)
+    assert store.stored_sha256(digest) == digest
+
+
 def test_digests_come_in_rising_order(store):
     digests = [store.put_bytes(bytes([number])) for number in range(20)]
     assert list(store.digests()) == sorted(digests)
@@ -83,7 +96,7 @@ def test_digests_come_in_rising_order(store):
 
 def test_what_is_not_there_is_not_found(store):
     assert not store.has(DIGEST)
-    for method in (store.path_of, store.size_bytes):
+    for method in (store.path_of, store.size_bytes, store.stored_sha256):
         with pytest.raises(NotFound):
             method(DIGEST)
 
@@ -101,7 +114,7 @@ def test_deleting_is_idempotent(store):
     "name", ["", "..", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 65, "0" * 63 + "/", "0" * 64 + "\n"]
 )
 def test_only_a_digest_names_a_blob(store, source, name):
-    for method in (store.has, store.path_of, store.size_bytes, store.delete):
+    for method in (store.has, store.path_of, store.size_bytes, store.stored_sha256, store.delete):
         with pytest.raises(NotFound):
             method(name)
     with pytest.raises(NotFound):

@@ -24,7 +24,7 @@ class MemoryBlobStore:
         self._folder = Path(tempfile.mkdtemp(prefix="transplant-blobs-"))
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
-    def put_file(self, path: Path, sha256: str) -> None:
+    def put_file(self, path: Path, sha256: str, *, verified: bool = False) -> None:  # noqa: ARG002 - read anyway
         """Take over the file at `path`; see the port."""
         if not self.has(sha256):
             if not path.is_file():
@@ -57,6 +57,10 @@ class MemoryBlobStore:
     def size_bytes(self, sha256: str) -> int:
         """Return the blob's length; see the port."""
         return len(self._blob(sha256))
+
+    def stored_sha256(self, sha256: str) -> str:
+        """Return the digest of the blob's bytes; see the port."""
+        return sha256_hex(self._blob(sha256))
 
     def delete(self, sha256: str) -> None:
         """Remove the blob; harmless where it is not there."""
