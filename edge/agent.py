@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from edge.datasets.site_dataset import Split
 from edge.evaluate import measure_net
+from edge.news import News
 from edge.outbox import Outbox
 from edge.probe import answer_probes
 from edge.pull import load_net, pull_version
@@ -27,6 +28,7 @@ from transplant.rpc.client import FINAL_STATES
 from transplant.types import MergeState, NetVersion, Route, Task
 
 if TYPE_CHECKING:
+    from edge.renewal import KitRenewal
     from edge.site import Site
     from edge.teach.teach import Teacher
     from transplant.rpc.client import CentralClient
@@ -40,6 +42,7 @@ def run_agent(
     *,
     until_published: bool,
     stopped: threading.Event | None = None,
+    renewal: KitRenewal | None = None,
 ) -> None:
     """Live as a site.
 
@@ -49,6 +52,7 @@ def run_agent(
         until_published: leave when every task of the site is published or finally refused, its report
             written; otherwise go on for ever.
         stopped: set from outside to leave at the next pause.
+        renewal: keeps the site's certificate from expiring.
 
     Raises:
         TransplantError: whatever no retry can cure.
@@ -69,16 +73,19 @@ def run_agent(
         "sealed %s with %d task modules", sealed.category_module.module_id[:12], len(sealed.task_modules)
     )
     follower = _Follower(site, client, teacher, sealed, outbox)
-    while not event.is_set():
-        try:
-            follower.push()
-            if follower.turn() and until_published:
-                return
-        except TransplantError as error:
-            if not error.retry:
-                raise
-            log.warning("%s: %s; trying again", error.code(), error)
-        event.wait(site.settings.poll_interval_s)
+    with News(client) as news:
+        while not event.is_set():
+            try:
+                if renewal is not None:
+                    renewal.turn()
+                follower.push()
+                if follower.turn() and until_published:
+                    return
+            except TransplantError as error:
+                if not error.retry:
+                    raise
+                log.warning("%s: %s; trying again", error.code(), error)
+            news.wait(site.settings.poll_interval_s, event)
 
 
 class _Follower:

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -18,9 +20,11 @@ from edge.datasets.site_dataset import Split
 from edge.evaluate import measure_net
 from edge.options import site_options, teacher_options, with_options
 from edge.outbox import Outbox
+from edge.preflight.cli import preflight_command
 from edge.probe import answer_probes
 from edge.pull import load_net, pull_version, read_version
 from edge.push import enqueue, push_outbox, request_merge
+from edge.renewal import KitRenewal
 from edge.report import report_lines, write_report
 from edge.seal import SealedTeacher, read_sealed, seal_teacher
 from edge.settings import EdgeSettings
@@ -28,7 +32,14 @@ from edge.site import Site
 from edge.site_home import read_document
 from edge.teach.progress import figures_line
 from transplant.backends.open_audit import install_open_audit
-from transplant.errors import InvalidSettings, NotFound, TransplantError, UnexpectedFailure
+from transplant.backends.system_clock import SystemClock
+from transplant.errors import (
+    ArtifactRejected,
+    InvalidSettings,
+    NotFound,
+    TransplantError,
+    UnexpectedFailure,
+)
 from transplant.rpc.client import CentralClient
 from transplant.types import MergeState, Task
 
@@ -40,7 +51,11 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("preflight")(preflight_command)
 Version = Annotated[int, typer.Option("--version", min=0, help="Which version; 0 is the newest.")]
+Preview = Annotated[
+    Path | None, typer.Option(help="Draw some of the site's images with their segmentations: a PNG.")
+]
 
 
 @app.command()
@@ -80,15 +95,21 @@ def push(
     ask: Annotated[
         bool, typer.Option("--request-merge/--no-request-merge", help="Say that the teacher net is complete.")
     ] = True,
+    again: Annotated[
+        bool, typer.Option("--again", help="Ask the center once more about what it has rejected.")
+    ] = False,
     **flags: Any,
 ) -> None:
-    """Ship what is sealed; an interrupted push goes on where it was."""
+    """Ship what is sealed, and wait until it is admitted; an interrupted push goes on where it was."""
     site = _site(flags)
-    with site.home.locked(), site.client() as client:
-        sealed, outbox = read_sealed(site.home), Outbox(site.home.outbox)
+    outbox = Outbox(site.home.outbox)
+    with site.home.locked(), _rejections_shown(outbox), site.client() as client:
+        sealed = read_sealed(site.home)
+        if again:
+            outbox.forget_rejections()
         enqueue(sealed, outbox)
         for module_id in push_outbox(outbox, site.home, client):
-            typer.echo(f"{module_id}  committed")
+            typer.echo(f"{module_id}  registered")
         if ask:
             _request(sealed, client)
 
@@ -98,14 +119,15 @@ def push(
 def answer(**flags: Any) -> None:
     """Answer the center's probes where task modules stay here (--ship outputs), and request the merge."""
     site = _site(flags)
-    with site.home.locked(), site.client() as client:
-        sealed, outbox = _sealed(site), Outbox(site.home.outbox)
+    outbox = Outbox(site.home.outbox)
+    with site.home.locked(), _rejections_shown(outbox), site.client() as client:
+        sealed = _sealed(site)
         enqueue(sealed, outbox)
         push_outbox(outbox, site.home, client)  # the center asks about a category module that it has
         sealed = answer_probes(client, site.home, site.teach().net, sealed)
         enqueue(sealed, outbox)
         for module_id in push_outbox(outbox, site.home, client):
-            typer.echo(f"{module_id}  committed")
+            typer.echo(f"{module_id}  registered")
         _request(sealed, client)
 
 
@@ -125,9 +147,7 @@ def evaluate(
     *,
     version: Version = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    preview: Annotated[
-        Path | None, typer.Option(help="Draw some of the site's images with their segmentations: a PNG.")
-    ] = None,
+    preview: Preview = None,
     **flags: Any,
 ) -> None:
     """Measure teacher and universal net on this site's own test data; writes report.json."""
@@ -135,10 +155,7 @@ def evaluate(
     with site.home.locked():
         report = _report(site, version)
         if preview is not None:
-            from edge.preview import draw_preview  # matplotlib takes its time, and no other command needs it
-
-            net = load_net(site.home, read_version(site.home, version))
-            draw_preview(site.teach().net, net, site.category, site.data.load(Split.TEST), preview)
+            _draw(site, version, preview)
     typer.echo(json.dumps(report, indent=1) if as_json else "\n".join(report_lines(report)))
 
 
@@ -149,17 +166,32 @@ def agent(
     until_published: Annotated[
         bool, typer.Option("--until-published", help="Leave when all own routes are decided.")
     ] = False,
-    poll_interval_s: Annotated[float | None, typer.Option(help="Pause between two rounds.")] = None,
+    poll_interval_s: Annotated[
+        float | None, typer.Option(help="Longest pause between two rounds; news of the center shorten it.")
+    ] = None,
+    preview: Preview = None,
     **flags: Any,
 ) -> None:
     """Do it all: train, seal, push, request the merge, answer candidates, pull, evaluate."""
     site = _site(flags | {"poll_interval_s": poll_interval_s})
+    if preview is not None and not until_published:
+        raise InvalidSettings("--preview shows the published routes: give --until-published, too")
     with site.home.locked(), site.client() as client:
-        run_agent(site, client, until_published=until_published)
+        renewal = KitRenewal(site.settings.required_kit(), client, SystemClock())
+        run_agent(site, client, until_published=until_published, renewal=renewal)
+        if preview is not None:
+            _draw(site, 0, preview)
 
 
 def _site(flags: dict[str, Any]) -> Site:
     return Site(EdgeSettings.of({name: value for name, value in flags.items() if value is not None}))
+
+
+def _draw(site: Site, version: int, path: Path) -> None:
+    from edge.preview import draw_preview  # matplotlib takes its time, and nothing else needs it
+
+    net = load_net(site.home, read_version(site.home, version))
+    draw_preview(site.teach().net, net, site.category, site.data.load(Split.TEST), path)
 
 
 def _sealed(site: Site) -> SealedTeacher:
@@ -171,6 +203,20 @@ def _sealed(site: Site) -> SealedTeacher:
         category=site.category,
         policy=site.settings.policy,
     )
+
+
+@contextmanager
+def _rejections_shown(outbox: Outbox) -> Generator[None]:
+    """Print what the center said and measured of rejected artifacts, if that is why a command fails."""
+    try:
+        yield
+    except (ArtifactRejected, NotFound):
+        for entry in outbox.entries():
+            if entry.rejection is not None:
+                typer.echo(f"{entry.module_id}  rejected: {entry.rejection.error}: {entry.rejection.reason}")
+                for name, value in sorted(entry.rejection.figures.items()):
+                    typer.echo(f"    {name} = {value:.6g}")
+        raise
 
 
 def _request(sealed: SealedTeacher, client: CentralClient) -> None:

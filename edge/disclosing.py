@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from edge.teach.statistics import disclose, implied_figures
+from transplant.artifact.encoding import Encoding
 from transplant.datafree.feature_statistics import collect_statistics
 from transplant.datafree.privacy import gaussian_mechanism
 from transplant.types import Disclosure
@@ -44,12 +45,16 @@ class Noise:
 
 @dataclass(frozen=True)
 class Policy:
-    """What a site tells: how much about its features, how exactly, and whether its task modules leave it."""
+    """What a site tells: how much about its features, how exactly, and whether its task modules leave it.
+
+    `encoding` is how the weights of those modules that leave it are written.
+    """
 
     level: Disclosure = Disclosure.NONE
     directions: int = 32
     noise: Noise | None = None
     ship: Ship = Ship.MODULES
+    encoding: Encoding = Encoding.F32
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; what is not the default only, so that older documents mean the same."""

@@ -36,6 +36,12 @@ Shipped = Annotated[
         "--ship", help="modules, or outputs: task modules stay here and answer.", rich_help_panel=_POLICY
     ),
 ]
+Encoded = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding", help="f32, f16, bf16 or int8: how the weights are written.", rich_help_panel=_POLICY
+    ),
+]
 Directions = Annotated[
     int | None, typer.Option(help="Principal directions of a class, for pca.", rich_help_panel=_POLICY)
 ]
@@ -94,6 +100,7 @@ def site_options(
     site: SiteName = None,
     disclosure: Disclosed = None,
     ship: Shipped = None,
+    encoding: Encoded = None,
     directions: Directions = None,
     epsilon: Epsilon = None,
     delta: Delta = None,

@@ -14,6 +14,7 @@ from edge.disclosing import Policy, Ship, told_about_features
 from edge.site_home import SiteHome, read_document, write_document
 from transplant.artifact.codec import read_manifest, seal, write_artifact
 from transplant.artifact.disclosed import seal_statistics
+from transplant.artifact.encoding import as_received
 from transplant.artifact.manifest import Manifest, TrainingRecord
 from transplant.errors import NotFound
 from transplant.nets.architecture_table import seam_of
@@ -78,6 +79,7 @@ def seal_teacher(
     Raises:
         DatasetInvalid: if the data are too few for the level of disclosure.
         InvalidSettings: if the policy's noise is out of range.
+        TensorNotFinite: if a weight is not a number, or too large for the policy's encoding.
         StorageFull: if the disk is full.
     """
     origin = {"training_key": teacher.training_key, "site": site, "disclosure": policy.level.value}
@@ -93,9 +95,9 @@ def seal_teacher(
         sample_count=teacher.sample_count, raw_bytes=data.raw_bytes, seed=teacher.seed, epochs=teacher.epochs
     )
     seam = seam_of(teacher.architecture)
-    figures, statistics = told_about_features(
-        teacher.net.category_module, data.load(Split.TRAIN), seam, policy
-    )
+    # The center sees features of f as it is loaded there: what is told about features is told about those.
+    received = as_received(teacher.net.category_module, policy.encoding)
+    figures, statistics = told_about_features(received, data.load(Split.TRAIN), seam, policy)
     f, payload = seal(
         teacher.net.category_module,
         site=site,
@@ -105,6 +107,7 @@ def seal_teacher(
         architecture=teacher.architecture,
         statistics=figures,
         training=training,
+        encoding=policy.encoding,
     )
     write_artifact(home.sealed, f, payload)
     told_id = None
@@ -124,6 +127,7 @@ def seal_teacher(
             metrics={f"validation_{name}": value for name, value in teacher.best.figures[task.value].items()},
             training=training,
             parents=(f.module_id,),
+            encoding=policy.encoding,
         )
         write_artifact(home.sealed, g, payload)
         task_modules[task.value] = g.module_id

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from edge.disclosing import Noise, Policy, Ship
 from edge.teach.recipe import Optimiser, Recipe, default_epochs
+from transplant.artifact.encoding import Encoding
 from transplant.errors import InvalidName, InvalidSettings
 from transplant.types import Disclosure, Precision, Task, checked_name
 
@@ -49,11 +50,12 @@ class EdgeSettings(BaseSettings):
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
     disclosure: Disclosure = Disclosure.NONE
     ship: Ship = Ship.MODULES
+    encoding: Encoding = Encoding.F32
     directions: Annotated[int, Field(ge=1, le=128)] = _POLICY.directions
     epsilon: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-6
     clip_norm: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    poll_interval_s: Annotated[float, Field(gt=0, le=3600)] = 1.0
+    poll_interval_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -140,7 +142,7 @@ class EdgeSettings(BaseSettings):
         noise = None
         if self.epsilon is not None and self.clip_norm is not None:
             noise = Noise(self.epsilon, self.delta, self.clip_norm)
-        return Policy(self.disclosure, self.directions, noise, self.ship)
+        return Policy(self.disclosure, self.directions, noise, self.ship, self.encoding)
 
     def required_category(self) -> str:
         """Return the category.

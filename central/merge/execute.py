@@ -16,7 +16,7 @@ from central.merge.workshop import Outcome, Workbench
 from transplant.artifact.codec import load_module, seal
 from transplant.artifact.disclosed import load_answers, load_statistics
 from transplant.artifact.manifest import parse_manifest
-from transplant.backends.local_blob_store import LocalBlobStore
+from transplant.backends.blob_stores import open_store
 from transplant.errors import CheckpointInvalid, TransplantError, UnexpectedFailure
 from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.learner_config import LearnerConfig
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from central.merge.orders import WorkOrder
     from central.merge.tasks import MergeTask
     from transplant.artifact.manifest import Manifest
+    from transplant.ports.blob_store import BlobStore
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> N
     """Learn an adapter from where an earlier worker stopped, and leave the outcome on the workbench.
 
     Running it twice is harmless: a merge that has an outcome is not learned again, and equal orders
-    give equal bytes (one computing thread, every seed from the task's key).
+    give equal bytes on a CPU (one computing thread, every seed from the task's key). What was learned on a
+    GPU carries the figure `on_gpu`.
 
     Args:
         order: what to do.
@@ -67,12 +69,13 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
     task = task_from_document(order.task.encode())
     given = _Given.of(order)
     config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
-    problem = _problem(task, given, LocalBlobStore(Path(order.store)))
+    problem = _problem(task, given, open_store(order.store, order.cache, order.cache_bytes))
 
     def learn(resume: bytes | None) -> LearnedAdapter:
         return learn_route(
             problem,
             config,
+            device=order.device,
             resume=resume,
             save=bench.save_checkpoint,
             progress=bench.report,
@@ -86,6 +89,8 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
         bench.drop_checkpoint()
         learned = learn(None)
     figures = {name: float(value) for name, value in learned.figures.items() if math.isfinite(value)}
+    if learned.device != "cpu":
+        figures["on_gpu"] = 1.0
     manifest, payload = seal(
         learned.adapter,
         site=CENTER_SITE,
@@ -132,7 +137,7 @@ def _parsed(document: str) -> Manifest | None:
     return parse_manifest(document.encode()) if document else None
 
 
-def _problem(task: MergeTask, given: _Given, store: LocalBlobStore) -> AdapterProblem:
+def _problem(task: MergeTask, given: _Given, store: BlobStore) -> AdapterProblem:
     def path(manifest: Manifest) -> Path:
         return store.path_of(manifest.payload_sha256)
 

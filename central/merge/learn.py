@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from transplant.nets.learner_config import LearnerConfig
+    from transplant.types import Device
 
 _LEARNERS: Mapping[str, Callable[[], Learner]] = MappingProxyType(
     {
@@ -41,6 +42,7 @@ def learn_route(
     problem: AdapterProblem,
     config: LearnerConfig,
     *,
+    device: Device,
     resume: bytes | None,
     save: Callable[[bytes], None],
     progress: Callable[[int, int, dict[str, float]], None],
@@ -48,5 +50,12 @@ def learn_route(
 ) -> LearnedAdapter:
     """Learn the adapter of one route; see `transplant.nets.learning.run_learner`."""
     return run_learner(
-        learner_of(config), problem, config, resume=resume, save=save, progress=progress, cancelled=cancelled
+        learner_of(config),
+        problem,
+        config,
+        device=device,
+        resume=resume,
+        save=save,
+        progress=progress,
+        cancelled=cancelled,
     )

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transplant.types import Device
 
 
 @dataclass(frozen=True)
@@ -12,6 +16,8 @@ class WorkOrder:
 
     `manifests` are the canonical manifests of teacher f, teacher g_T ("" where it stays at its site), host
     f and host g_S; `statistics` and `answers` those of what else the site gave, "" where it did not.
+    `device` is what the operator wants learned on; no part of the task, because it is no input of it.
+    `store`, `cache` and `cache_bytes` are a `transplant.backends.blob_stores.StorePlace`.
     """
 
     merge_key: str
@@ -21,6 +27,9 @@ class WorkOrder:
     bench: str
     statistics: str = ""
     answers: str = ""
+    device: Device = "auto"
+    cache: str = ""
+    cache_bytes: int = 0
 
     def to_json(self) -> str:
         """Return one line."""

@@ -7,10 +7,12 @@ a task that no resident answers is brought along, with its own task module and t
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from central.merge.tasks import Host, MergeTask
+from central.merge.tasks import Host, MergeTask, learner_document
+from transplant.nets.learner_profile import image_px_of, with_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -91,7 +93,11 @@ class Situation:
 
 @dataclass(frozen=True)
 class PlanPolicy:
-    """The operator's choices: who founds the net (None: the first teacher), how adapters are learned."""
+    """The operator's choices: who founds the net (None: the first teacher), how adapters are learned.
+
+    `learner` is canonical JSON of settings; those that follow the image size may be left out, and stand in
+    the task of every merge as they were resolved for its teacher (`transplant.nets.learner_profile`).
+    """
 
     founder: str | None = None
     learner: str = ""
@@ -201,7 +207,7 @@ def _pair(draft: _Draft, teacher: CompleteTeacher, each: TeacherTask) -> Planned
             f"the teacher's seam is {seam}, and no resident {task.value} module takes a feature map of "
             f"{seam.height}x{seam.width} (the nearest takes {host_seam})"
         )
-    merge_task = _merge_task(teacher, each, host, draft.policy.learner)
+    merge_task = _merge_task(teacher, each, host, _resolved(draft.policy.learner, seam))
     return PlannedTask(teacher.teacher_id, merge_task, refusal)
 
 
@@ -211,6 +217,11 @@ def _distance(seam: Seam, other: Seam) -> tuple[int, int]:
         abs(seam.height - other.height) + abs(seam.width - other.width),
         abs(seam.channels - other.channels),
     )
+
+
+def _resolved(learner: str, seam: Seam) -> str:
+    """Return the settings of a merge at this seam: a task holds numbers, so that its key is their digest."""
+    return learner_document(with_profile(json.loads(learner or "{}"), image_px_of(seam)))
 
 
 def _merge_task(teacher: CompleteTeacher, each: TeacherTask, host: Host | None, learner: str) -> MergeTask:

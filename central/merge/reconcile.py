@@ -20,6 +20,7 @@ from central.merge.events import (
 )
 from central.merge.orders import WorkOrder
 from central.merge.state import outstanding
+from central.registry.audit_book import CENTRAL, Action
 from central.registry.events_book import MODULE_ACCEPTED
 from central.runners.engine import Died, Ending, Finished
 from central.usecases.check_candidate import check_candidate
@@ -33,12 +34,12 @@ from transplant.types import MergeState
 
 if TYPE_CHECKING:
     import threading
-    from pathlib import Path
 
     from central.merge.commands import Command
     from central.registry.values import StoredMerge
     from central.runners.engine import Engine
     from central.usecases.center import Center
+    from transplant.backends.blob_stores import StorePlace
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +54,13 @@ class Reconciler:
     Args:
         center: ports and policy.
         engine: what executes merge tasks.
-        store_root: the store's folder, as workers see it.
+        store: where the blobs are, as workers find them.
     """
 
-    def __init__(self, center: Center, engine: Engine, store_root: Path) -> None:
+    def __init__(self, center: Center, engine: Engine, store: StorePlace) -> None:
         self._center = center
         self._engine = engine
-        self._store_root = store_root
+        self._store = store
         self._not_before_s: dict[str, float] = {}
         self._planned_at_ring = -1
 
@@ -177,10 +178,13 @@ class Reconciler:
             merge_key=key,
             task=task.to_document().decode(),
             manifests=(f, g, host_f, host_g),
-            store=str(self._store_root),
+            store=self._store.url,
+            cache=self._store.cache,
+            cache_bytes=self._store.cache_bytes,
             bench=str(bench.folder),
             statistics=statistics,
             answers=answers,
+            device=self._center.policy.device,
         )
         self._engine.submit(order)
 
@@ -213,6 +217,7 @@ class Reconciler:
         with center.registry.write() as books:
             if books.modules.add(manifest, now):
                 detail = f"{manifest.kind.value} {manifest.task.value if manifest.task else ''}".strip()
+                books.audit.append(CENTRAL, Action.MODULE_REGISTERED, manifest.module_id, merge=key)
                 books.events.add(
                     MODULE_ACCEPTED, manifest.module_id, now, category=manifest.category, detail=detail
                 )

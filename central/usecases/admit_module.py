@@ -1,80 +1,147 @@
-"""Admission: may this artifact become part of the registry? Nothing is registered before all is checked."""
+"""Admission: may this module become part of the registry? Nothing is registered before all is checked."""
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-import torch
-
-from central.usecases.admit_disclosed import admit_disclosed, registered_parent
-from transplant.artifact.codec import load_module
-from transplant.datafree.procedural_images import procedural_images
-from transplant.errors import ManifestInvalid, PayloadMalformed, SeamMismatch, TensorNotFinite
-from transplant.nets.architecture_table import image_px
+from central.admission.orders import ExamineOrder, Finding
+from central.registry.audit_book import CENTRAL, Action
+from central.registry.events_book import MODULE_ACCEPTED, MODULE_REJECTED
+from central.registry.values import Admission, AdmissionVerdict
+from central.usecases.admit_disclosed import check_disclosed, registered_parent
+from transplant.artifact.manifest import parse_manifest
+from transplant.errors import ArtifactRejected, ManifestInvalid, NotFound, RegistryDamaged, SeamMismatch
 from transplant.nets.disclosure_layouts import DISCLOSED_KINDS
-from transplant.types import ModuleKind, Task
+from transplant.types import ModuleKind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from central.admission.examiner import Examiner
+    from central.registry.registry import Books
+    from central.registry.values import DeclaredUpload
     from central.usecases.center import Center
     from transplant.artifact.manifest import Manifest
 
-_CANARY_IMAGES = 2
-_CANARY_SEED = 7
+log = logging.getLogger(__name__)
+
+_COPIES = 6  # of the payload, that building a net from it may take: mapped, decoded, as float32, loaded
 
 
-def admit_module(center: Center, manifest: Manifest, payload: Path) -> None:
-    """Check an uploaded artifact: lineage, bytes, numbers, and a forward pass where it is a net.
+def admit_upload(center: Center, examiner: Examiner, upload: DeclaredUpload) -> Admission | None:
+    """Decide about a received module: it is registered, or rejected with reasons and figures.
+
+    The verdict, the module and the end of its upload are one transaction; until then nothing has changed,
+    so that a crash at any point only means that it is done once more.
+
+    Returns:
+        The verdict; None if another one fell meanwhile.
 
     Raises:
-        ArtifactRejected: the subclass says which check failed.
-        NotFound: if its category module is not registered.
+        AdmissionPending: if its category module is not decided about yet, or nothing can be examined now.
+        RegistryDamaged: if the store has lost the payload.
     """
-    if manifest.kind in DISCLOSED_KINDS:
-        admit_disclosed(center, manifest, payload)
-        return
-    parent = _parent(center, manifest)
-    net = load_module(manifest, payload)
-    category_module = net
-    if parent is not None:
-        category_module = load_module(parent, center.store.path_of(parent.payload_sha256))
-    side = image_px(manifest.architecture.to_type())
-    images = procedural_images(_CANARY_IMAGES, side, _CANARY_SEED).float() / 255.0
-    with torch.inference_mode():
-        features = category_module(images)
-        _check_shape("f(I)", features, _feature_shape(manifest))
-        if parent is not None:
-            _check_shape("g(f(I))", net(features), _logit_shape(manifest, side))
+    manifest = parse_manifest(upload.manifest)
+    try:
+        finding = _examined(center, examiner, upload, manifest)
+    except (ArtifactRejected, NotFound) as refused:
+        finding = Finding(refused.code(), str(refused))
+    admission = _register(center, upload, manifest, finding)
+    center.parts.remove(upload.upload_id)
+    center.bell.ring()
+    return admission
 
 
-def _parent(center: Center, manifest: Manifest) -> Manifest | None:
+def parent_of(books: Books, manifest: Manifest) -> Manifest | None:
+    """Return the registered category module that an artifact belongs to; None for a category module.
+
+    Raises:
+        AdmissionPending: if it is received and not decided about yet.
+        NotFound: if it is not here, or was rejected.
+        ManifestInvalid: if the manifest names no parent where it must, or somebody else's.
+        SeamMismatch: if the two do not fit.
+    """
     if manifest.kind is ModuleKind.CATEGORY:
         if manifest.parents:
             raise ManifestInvalid("parents: a category module has none")
         return None
     if len(manifest.parents) != 1:
         raise ManifestInvalid("parents: a task module has one, the category module it was trained on")
-    with center.registry.read() as books:
-        parent = registered_parent(books, manifest)
-    if parent.architecture != manifest.architecture:
+    parent = registered_parent(books, manifest)
+    if manifest.kind in DISCLOSED_KINDS:
+        check_disclosed(books, manifest)
+    elif parent.architecture != manifest.architecture:
         raise SeamMismatch("a task module has the architecture of the category module it was trained on")
     return parent
 
 
-def _feature_shape(manifest: Manifest) -> tuple[int, ...]:
-    seam = manifest.seam
-    return (_CANARY_IMAGES, seam.channels, seam.height, seam.width)
+def _examined(center: Center, examiner: Examiner, upload: DeclaredUpload, manifest: Manifest) -> Finding:
+    with center.registry.read() as books:
+        parent = parent_of(books, manifest)
+    paths = [_payload(center, each) for each in (manifest, parent) if each is not None]  # kept until the end
+    limits = center.policy.admission
+    bytes_in_all = manifest.payload_bytes + (0 if parent is None else parent.payload_bytes)
+    order = ExamineOrder(
+        manifest=upload.manifest.decode(),
+        payload=str(paths[0]),
+        cpu_s=limits.cpu_s,
+        memory_bytes=limits.memory_bytes + _COPIES * bytes_in_all,
+        parent_manifest="" if parent is None else parent.canonical_bytes().decode(),
+        parent_payload="" if parent is None else str(paths[1]),
+    )
+    return examiner.examine(order)
 
 
-def _logit_shape(manifest: Manifest, side: int) -> tuple[int, ...]:
-    if manifest.task is Task.CLASSIFICATION:
-        return (_CANARY_IMAGES, 1)
-    return (_CANARY_IMAGES, 1, side, side)
+def _payload(center: Center, manifest: Manifest) -> Path:
+    try:
+        return center.store.path_of(manifest.payload_sha256)
+    except NotFound as error:
+        raise RegistryDamaged(
+            f"the store has lost the payload of module {manifest.module_id[:12]}, which was received"
+        ) from error
 
 
-def _check_shape(what: str, values: torch.Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(values.shape) != shape:
-        raise PayloadMalformed(f"{what} has the shape {tuple(values.shape)}, not {shape}")
-    if not torch.isfinite(values).all():
-        raise TensorNotFinite(f"{what} of an ordinary image is not finite")
+def _register(
+    center: Center, upload: DeclaredUpload, manifest: Manifest, finding: Finding
+) -> Admission | None:
+    """Write the verdict down; a rejected payload leaves the store, unless others have the same bytes."""
+    now = center.clock.now()
+    admission = Admission(
+        module_id=upload.upload_id,
+        site=upload.site,
+        verdict=AdmissionVerdict.REJECTED if finding.error else AdmissionVerdict.REGISTERED,
+        payload_sha256=upload.payload_sha256,
+        payload_bytes=upload.payload_bytes,
+        at=now,
+        error=finding.error,
+        reason=finding.reason,
+        figures=finding.figures,
+        fingerprint=finding.fingerprint,
+        seconds=finding.seconds,
+    )
+    rejected = admission.verdict is AdmissionVerdict.REJECTED
+    with center.parts.committing(upload.payload_sha256):  # nobody commits the same bytes meanwhile
+        with center.registry.write() as books:
+            if books.uploads.get(upload.upload_id) is None:
+                return None
+            books.uploads.remove(upload.upload_id)
+            books.admissions.add(admission)
+            if rejected:
+                kind, action, detail = MODULE_REJECTED, Action.MODULE_REJECTED, finding.error
+            else:
+                books.modules.add(manifest, now)
+                task = "" if manifest.task is None else manifest.task.value
+                kind, action = MODULE_ACCEPTED, Action.MODULE_REGISTERED
+                detail = f"{manifest.kind.value} {task}".strip()
+            books.events.add(kind, upload.upload_id, now, category=manifest.category, detail=detail)
+            told = {"site": upload.site, "payload": upload.payload_sha256, "reason": finding.reason}
+            books.audit.append(CENTRAL, action, upload.upload_id, detail=detail, **told)
+            sha256 = upload.payload_sha256
+            kept = books.modules.blob_in_use(sha256) or books.uploads.use_blob(sha256)
+        if rejected and not kept:
+            center.store.delete(upload.payload_sha256)
+    if rejected:
+        short, why = upload.upload_id[:12], finding.reason
+        log.info("rejected %s of %s: %s: %s", short, upload.site, finding.error, why)
+    return admission

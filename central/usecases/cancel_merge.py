@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.merge.events import CancelRequested
+from central.registry.audit_book import actor_of
 from central.usecases.move_merge import move_merge
 from central.usecases.read_merges import summary_of, visible_merge
 from transplant.errors import MergeNotPossible
@@ -24,8 +25,8 @@ def cancel_merge(center: Center, caller: Identity, merge_key: str) -> MergeSumma
     """
     with center.registry.write() as books:
         visible_merge(books, caller, merge_key)
-        event = CancelRequested(f"{caller.role.value} {caller.name}")
-        after, _ = move_merge(center, books, merge_key, event)
+        event = CancelRequested(actor_of(caller))
+        after, _ = move_merge(center, books, merge_key, event, actor=actor_of(caller))
         if after.state is not MergeState.CANCELLED:
             raise MergeNotPossible(f"this merge has ended already: it is {after.state.value}")
         merge = books.merges.get(merge_key)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from central.usecases.part_files import PartFiles
     from transplant.ports.blob_store import BlobStore
     from transplant.ports.clock import Clock
+    from transplant.types import Device
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,24 @@ class ProbePolicy:
 
 
 @dataclass(frozen=True)
+class AdmissionPolicy:
+    """What the trial run of a received module may take: processor time, and memory beside its payload's."""
+
+    cpu_s: float = 120.0
+    memory_bytes: int = 2 << 30
+
+
+@dataclass(frozen=True)
 class Policy:
-    """The operator's decisions."""
+    """The operator's decisions; `device` is what workers learn on."""
 
     plan: PlanPolicy = field(default_factory=PlanPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)
     limits: Limits = field(default_factory=Limits)
     quota: Quota = field(default_factory=Quota)
     probe: ProbePolicy = field(default_factory=ProbePolicy)
+    admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
+    device: Device = "auto"
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from central.registry.audit_book import Action, actor_of
 from central.registry.values import DeclaredUpload
 from central.usecases.admit_disclosed import check_disclosed
 from transplant.artifact.manifest import check_layout, parse_manifest
-from transplant.errors import NotAllowed, NotFound, QuotaExceeded, StorageFull
-from transplant.rpc.messages import Declared, UploadState
+from transplant.errors import NotAllowed, NotFound, QuotaExceeded, StorageFull, rejection_of
+from transplant.rpc.messages import Declared, UploadPhase, UploadState
 from transplant.types import ByteRange, ModuleKind, Role
 
 if TYPE_CHECKING:
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
 def declare(center: Center, caller: Identity, manifest: Manifest) -> Declared:
     """Open an upload for a module, or find the one that is open, or say that it is registered already.
 
+    A module that was rejected is not taken a second time: the same bytes would be rejected again.
+
     Raises:
+        ArtifactRejected, NotFound: what admission found, where this very module was rejected.
         TooLarge, ManifestInvalid, UnknownArchitecture: if the manifest breaks a rule.
         NotAllowed: if the seal is another site's, the category is not the caller's, or it is an adapter.
-        NotFound: if it is statistics or answers of a category module that is not registered.
+        NotFound: if it is statistics or answers of a category module that is not here.
         QuotaExceeded: if the site has used up its quota.
         StorageFull: if the disk has no room for it.
     """
@@ -35,6 +39,7 @@ def declare(center: Center, caller: Identity, manifest: Manifest) -> Declared:
         check_ownership(books, caller, manifest)
         if books.modules.has(module_id):
             return Declared("", module_id, (), registered=True)
+        raise_rejection(books, module_id)
         upload = books.uploads.get(module_id)
         if upload is None:
             check_disclosed(books, manifest)
@@ -45,30 +50,52 @@ def declare(center: Center, caller: Identity, manifest: Manifest) -> Declared:
                 payload_sha256=manifest.payload_sha256,
                 payload_bytes=manifest.payload_bytes,
                 manifest=manifest.canonical_bytes(),
-                admitted=False,
                 declared_at=center.clock.now(),
             )
             books.uploads.add(upload)
+            told = {"kind": manifest.kind.value, "category": manifest.category}
+            books.audit.append(
+                actor_of(caller), Action.MODULE_DECLARED, module_id, bytes=manifest.payload_bytes, **told
+            )
     return Declared(upload.upload_id, module_id, missing_of(center, upload), registered=False)
 
 
 def upload_status(center: Center, caller: Identity, upload_id: str) -> UploadState:
-    """Return how far an upload has come.
+    """Return how far an upload has come, and what was decided about its module.
 
     Raises:
-        NotFound: if the caller has no such upload and no module that came by it.
+        NotFound: if the caller has no such upload and no verdict about its module.
     """
     with center.registry.read() as books:
         upload = books.uploads.get(upload_id)
         if upload is not None and upload.site == caller.name:
             missing = missing_of(center, upload)
             durable = missing[0].start if missing else upload.payload_bytes
-            return UploadState(durable, missing, registered=False, module_id=upload_id)
+            phase = UploadPhase.RECEIVING if upload.received_at is None else UploadPhase.RECEIVED
+            return UploadState(durable, missing, phase, upload_id)
+        verdict = books.admissions.of(upload_id)
+        figures = {} if verdict is None else dict(verdict.figures)
         if books.modules.has(upload_id):
             module = books.modules.get(upload_id)
             if module.site == caller.name:
-                return UploadState(module.payload_bytes, (), registered=True, module_id=upload_id)
+                size = module.payload_bytes
+                return UploadState(size, (), UploadPhase.REGISTERED, upload_id, figures=figures)
+        rejected = books.admissions.rejection(upload_id)
+        if rejected is not None and rejected.site == caller.name:
+            size, told = rejected.payload_bytes, (rejected.error, rejected.reason)
+            return UploadState(size, (), UploadPhase.REJECTED, upload_id, *told, figures=figures)
     raise NotFound(f"no upload {upload_id[:80]}")
+
+
+def raise_rejection(books: Books, module_id: str) -> None:
+    """Raise what admission found where it has rejected a module; others pass.
+
+    Raises:
+        ArtifactRejected, NotFound: with the reasons.
+    """
+    rejected = books.admissions.rejection(module_id)
+    if rejected is not None:
+        raise rejection_of(rejected.error, rejected.reason)
 
 
 def upload_of(books: Books, caller: Identity, upload_id: str) -> DeclaredUpload:
@@ -81,6 +108,17 @@ def upload_of(books: Books, caller: Identity, upload_id: str) -> DeclaredUpload:
     if upload is None or upload.site != caller.name:
         raise NotFound(f"no upload {upload_id[:80]}; declare the module again")
     return upload
+
+
+def check_open_upload(books: Books, caller: Identity, upload_id: str) -> None:
+    """Check that bytes of an upload may still come in. One that is registered by now has had its rights.
+
+    Raises:
+        NotAllowed: if the site has lost the right to its category since.
+    """
+    upload = books.uploads.get(upload_id)
+    if upload is not None and upload.site == caller.name:
+        check_ownership(books, caller, manifest_of(upload.manifest))
 
 
 def check_ownership(books: Books, caller: Identity, manifest: Manifest) -> None:
@@ -105,8 +143,10 @@ def check_ownership(books: Books, caller: Identity, manifest: Manifest) -> None:
 
 def missing_of(center: Center, upload: DeclaredUpload) -> tuple[ByteRange, ...]:
     """Return the bytes of an upload that are not durable yet."""
-    if upload.admitted and center.store.has(upload.payload_sha256):
-        return ()  # a crash fell between the move into the store and the registration
+    if upload.received_at is not None:
+        return ()
+    if center.parts.taken(upload.upload_id, upload.payload_bytes) and center.store.has(upload.payload_sha256):
+        return ()  # a crash fell between the move into the store and the note of it
     start = center.parts.durable_offset(upload.upload_id)
     return (ByteRange(start, upload.payload_bytes),) if start < upload.payload_bytes else ()
 
@@ -122,8 +162,12 @@ def _check_room(center: Center, books: Books, caller: Identity, manifest: Manife
         raise QuotaExceeded(
             f"site {caller.name} has {use.open_uploads} uploads open, which is the limit: finish one first"
         )
-    if use.modules + use.open_uploads >= quota.modules:
-        raise QuotaExceeded(f"site {caller.name} has {use.modules} modules; its quota is {quota.modules}")
+    modules = use.modules + use.received
+    if modules + use.open_uploads + use.rejected >= quota.modules:
+        raise QuotaExceeded(
+            f"site {caller.name} has {modules} modules and {use.rejected} rejected ones; "
+            f"its quota is {quota.modules}"
+        )
     wanted = use.registered_bytes + use.declared_bytes + manifest.payload_bytes
     if wanted > quota.bytes:
         raise QuotaExceeded(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.merge.state import step
+from central.registry.audit_book import CENTRAL, Action
 from central.registry.events_book import MERGE_MOVED
+from transplant.types import MergeState
 
 if TYPE_CHECKING:
     from central.merge.commands import Command
@@ -16,9 +18,16 @@ if TYPE_CHECKING:
 
 
 def move_merge(
-    center: Center, books: Books, merge_key: str, event: Event
+    center: Center, books: Books, merge_key: str, event: Event, *, actor: str = CENTRAL
 ) -> tuple[MergeStatus, tuple[Command, ...]]:
     """Apply `event` within the caller's transaction; ring the bell once that is committed.
+
+    Args:
+        center: ports and policy.
+        books: the transaction.
+        merge_key: which merge.
+        event: what happened.
+        actor: who made it happen, for the audit log.
 
     Raises:
         NotFound: if there is no such merge.
@@ -27,7 +36,11 @@ def move_merge(
     after, commands = step(merge.status, event, center.policy.gates)
     if after != merge.status:
         now = center.clock.now()
-        books.merges.move(merge.status, after, type(event).__name__, now)
+        name = type(event).__name__
+        books.merges.move(merge.status, after, name, now)
+        action = Action.MERGE_CANCELLED if after.state is MergeState.CANCELLED else Action.MERGE_MOVED
+        steps = [merge.status.state.value, after.state.value]
+        books.audit.append(actor, action, merge_key, event=name, states=steps, reason=after.reason)
         if after.state != merge.status.state:
             books.events.add(
                 MERGE_MOVED, merge_key, now, category=merge.task.category, detail=after.state.value

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from central.merge.events import LearningFailed
 from central.merge.plan import KnownMerge, Situation, plan
+from central.registry.audit_book import CENTRAL, Action
 from central.registry.events_book import MERGE_MOVED
 from central.usecases.move_merge import move_merge
 from transplant.artifact.manifest import parse_manifest
@@ -23,6 +24,7 @@ def plan_merges(center: Center, books: Books) -> int:
     for planned in plan(situation_of(books), center.policy.plan):
         now = center.clock.now()
         books.merges.add(planned, now)
+        books.audit.append(CENTRAL, Action.MERGE_PLANNED, planned.task.key, teacher=planned.teacher_id)
         books.events.add(
             MERGE_MOVED,
             planned.task.key,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from central.merge.events import GatesFailed, VersionPublished
 from central.merge.forgetting import check_forgetting
+from central.registry.audit_book import CENTRAL, Action
 from central.registry.events_book import VERSION_PUBLISHED
 from central.usecases.module_shelf import ModuleShelf
 from central.usecases.move_merge import move_merge
@@ -58,7 +59,10 @@ def publish_version(center: Center, merge_keys: Sequence[str]) -> NetVersion | N
         books.versions.record_proof(version.number, proof.comparisons, proof.numerics, proof.digests)
         for merge in merges:
             move_merge(center, books, merge.task.key, VersionPublished(version.number))
-        books.events.add(VERSION_PUBLISHED, net_digest(version), now, detail=str(version.number))
+        digest, number = net_digest(version), version.number
+        books.events.add(VERSION_PUBLISHED, digest, now, detail=str(number))
+        keys = [merge.task.key for merge in merges]
+        books.audit.append(CENTRAL, Action.VERSION_PUBLISHED, digest, number=number, merges=keys)
     center.bell.ring()
     log.info("published version %d with %d routes", version.number, len(version.routes))
     return version

@@ -132,6 +132,15 @@ def _concerns(caller: Identity, categories: frozenset[str], event: EventRecord) 
     return caller.role is not Role.SITE or event.category == "" or event.category in categories
 
 
+def check_readable(books: Books, caller: Identity, module_id: str) -> None:
+    """Check that a caller may read a module.
+
+    Raises:
+        NotFound: if there is no such module for the caller.
+    """
+    _visible(books, caller, module_id)
+
+
 def _summary(module: RegisteredModule) -> ModuleSummary:
     return ModuleSummary(
         module_id=module.module_id,

@@ -37,6 +37,8 @@ def receive_chunks(center: Center, caller: Identity, chunks: Iterable[tuple[str,
     if first is None:
         return
     upload_id = first[0]
+    stream = _again([first], stream)
+    del first  # as with every chunk below: whoever waits for the next one keeps none
     with center.registry.read() as books:
         upload = upload_of(books, caller, upload_id)
     if not missing_of(center, upload):
@@ -45,10 +47,11 @@ def receive_chunks(center: Center, caller: Identity, chunks: Iterable[tuple[str,
     writer = center.parts.take_over(upload_id)
     acknowledged = writer.durable
     try:
-        for chunk_upload_id, chunk in _again(first, stream):
+        for chunk_upload_id, chunk in stream:
             _check_chunk(upload, chunk_upload_id, chunk)
             writer.write(chunk)
             durable = writer.sync() if chunk.end == upload.payload_bytes else writer.durable
+            del chunk
             if durable > acknowledged:
                 acknowledged = durable
                 yield durable
@@ -59,8 +62,8 @@ def receive_chunks(center: Center, caller: Identity, chunks: Iterable[tuple[str,
         center.parts.release(upload_id, writer)
 
 
-def _again(first: tuple[str, Chunk], rest: Iterator[tuple[str, Chunk]]) -> Iterator[tuple[str, Chunk]]:
-    yield first
+def _again(first: list[tuple[str, Chunk]], rest: Iterator[tuple[str, Chunk]]) -> Iterator[tuple[str, Chunk]]:
+    yield first.pop()
     yield from rest
 
 

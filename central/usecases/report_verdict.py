@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from central.merge.events import VerdictReported
 from central.merge.verdicts import checked_verdict, closed_percent, flat_figures
+from central.registry.audit_book import Action, actor_of
 from central.usecases.move_merge import move_merge
 from transplant.errors import MergeNotPossible, NotFound
 from transplant.types import MergeState
@@ -34,6 +35,9 @@ def report_verdict(center: Center, caller: Identity, verdict: Verdict) -> MergeS
             raise MergeNotPossible(f"this merge is {status.state.value}: there is nothing to validate yet")
         closed, figures = closed_percent(merge.task.task, verdict), flat_figures(verdict)
         books.merges.add_verdict(verdict.merge_key, caller.name, closed, figures, center.clock.now())
+        books.audit.append(
+            actor_of(caller), Action.VERDICT_REPORTED, verdict.merge_key, closed=closed, figures=figures
+        )
         after, _ = move_merge(center, books, verdict.merge_key, VerdictReported(closed, figures))
     center.bell.ring()
     return after.state

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from central.merge.events import RequestedAgain
 from central.merge.plan import CompleteTeacher
+from central.registry.audit_book import Action, actor_of
 from central.usecases.ask_probes import refuse_founding_by_answers
 from central.usecases.move_merge import move_merge
 from central.usecases.plan_merges import plan_merges
 from central.usecases.read_merges import summary_of
 from transplant.artifact.manifest import parse_manifest
-from transplant.errors import MergeNotPossible, NotAllowed, NotFound
+from transplant.errors import AdmissionPending, MergeNotPossible, NotAllowed, NotFound
 from transplant.types import ModuleKind, Role
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def request_merge(
 
     Raises:
         NotFound: if a module is not registered, or is not the caller's.
+        AdmissionPending: if one was received and is not admitted yet.
         MergeNotPossible: if the modules are not one category module and what belongs to it, the net has
             another teacher's route for the category already, or a founder does not ship its modules.
         RegistryConflict: if the teacher has another module or other answers for one of the tasks.
@@ -57,9 +59,17 @@ def request_merge(
         _check_newcomer(books, teacher)
         if teacher.answers:
             refuse_founding_by_answers(center, books, teacher.category, teacher.site)
-        books.teachers.add(teacher, center.clock.now())
+        if books.teachers.add(teacher, center.clock.now()):
+            told = {"answers": teacher.answers, "statistics": teacher.statistics}
+            books.audit.append(
+                actor_of(caller),
+                Action.TEACHER_COMPLETED,
+                teacher.teacher_id,
+                task_modules=teacher.task_modules,
+                **told,
+            )
         for merge in books.merges.list(teacher_id=teacher.teacher_id):
-            move_merge(center, books, merge.task.key, RequestedAgain())
+            move_merge(center, books, merge.task.key, RequestedAgain(), actor=actor_of(caller))
         plan_merges(center, books)
         merges = books.merges.list(teacher_id=teacher.teacher_id)
     center.bell.ring()
@@ -112,6 +122,9 @@ def _check_statistics(told: RegisteredModule, category_module: str) -> None:
 
 
 def _own(books: Books, caller: Identity, module_id: str) -> RegisteredModule:
+    upload = books.uploads.get(module_id)
+    if upload is not None and upload.received_at is not None and upload.site == caller.name:
+        raise AdmissionPending(f"module {module_id[:12]} is received and not admitted yet: ask again")
     module = books.modules.get(module_id)
     if caller.role is not Role.OPERATOR and module.site != caller.name:
         raise NotFound(f"no module {module_id[:80]}")

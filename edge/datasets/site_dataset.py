@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from transplant.errors import DatasetInvalid
-from transplant.nets.measures import VOID, images_at_once
+from transplant.nets.measures import VOID
+from transplant.nets.pixel_budget import images_at_once
 from transplant.types import Task
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from transplant.artifact.digest import sha256_hex
 from transplant.errors import ChunkOutOfOrder, DigestMismatch, NotFound, UploadIncomplete
 from transplant.rpc import convert
 from transplant.rpc.channel import SERVER_OPTIONS, server_credentials
-from transplant.rpc.messages import Declared, Event, ModuleSummary, UploadState
+from transplant.rpc.messages import Declared, Event, ModuleSummary, UploadPhase, UploadState
 from transplant.rpc.status import ServerInterceptor
 from transplant.types import ByteRange, MergeState, MergeSummary, NetVersion, Route, Task, Verdict
 from transplant.v1 import catalog_pb2, intake_pb2, merge_pb2, validation_pb2
@@ -51,6 +51,7 @@ class State:
     mangle: Callable[[Chunk], Chunk | None] = lambda chunk: chunk
     upload_offsets: list[int] = field(default_factory=list)
     download_offsets: list[int] = field(default_factory=list)
+    phases: list[UploadPhase] = field(default_factory=list)
     ack_every: int = 1
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -108,7 +109,13 @@ class FakeIntake(IntakeServicer):
             raise NotFound(f"no upload {request.upload_id}")
         held, size = len(self.state.uploads[request.upload_id]), self.state.sizes[request.upload_id]
         missing = (ByteRange(held, size),) if held < size else ()
-        return convert.upload_state_to_proto(UploadState(held, missing, False, ""))
+        declared = self.state.declared.get(request.upload_id)
+        module_id = "" if declared is None else declared.module_id
+        phase = UploadPhase.RECEIVING
+        if module_id in self.state.modules:
+            phases = self.state.phases
+            phase = phases.pop(0) if phases else UploadPhase.REGISTERED
+        return convert.upload_state_to_proto(UploadState(held, missing, phase, module_id))
 
     def Commit(self, request, context):
         self.state.call()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,18 +11,19 @@ from transplant.artifact.codec import read_manifest, seal, verify_payload, write
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.net_document import net_digest
 from transplant.datafree.procedural_images import GENERATOR_ID
-from transplant.errors import CenterUnreachable, MergeNotPossible, NotFound
+from transplant.errors import CenterUnreachable, MergeNotPossible, NotFound, rejection_of
 from transplant.nets.architecture_table import adapter_architecture
 from transplant.nets.architectures import build_adapter
 from transplant.nets.disclosures import ProbeRequest
-from transplant.rpc.messages import AskedProbe, Declared
+from transplant.rpc.messages import AskedProbe, Declared, UploadPhase, UploadState
 from transplant.types import MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from transplant.artifact.manifest import Manifest
+    from transplant.rpc.messages import Event
 
 
 class MemoryCenter:
@@ -37,6 +39,8 @@ class MemoryCenter:
         self.before: Callable[[str], None] = lambda _call: None
         self.publishes = True
         self.requested: tuple[str, ...] = ()
+        self.rejects: dict[str, tuple[str, str]] = {}
+        self.rejections: dict[str, tuple[str, str]] = {}
         self.probe = ProbeRequest(GENERATOR_ID, 3, 128, 32, 32, 50, 1, Task.CLASSIFICATION)
         self._declared: dict[str, Manifest] = {}
 
@@ -64,21 +68,44 @@ class MemoryCenter:
 
     def declare(self, manifest: Manifest) -> Declared:
         self._called("declare")
+        if manifest.module_id in self.rejections:
+            raise rejection_of(*self.rejections[manifest.module_id])
         registered = (self.directory / f"{manifest.module_id}.json").is_file()
         self._declared[f"u-{manifest.module_id}"] = manifest
         return Declared("" if registered else f"u-{manifest.module_id}", manifest.module_id, (), registered)
 
-    def upload(self, upload_id: str, path: Path, on_progress: Callable[[int, int], None]) -> None:
+    def upload(
+        self, upload_id: str, path: Path, on_progress: Callable[[int, int], None], *, sha256: str
+    ) -> None:
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
         self._called("upload")
         self.directory.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, self.directory / f"{upload_id}.part")
         on_progress(path.stat().st_size, path.stat().st_size)
+
+    def upload_status(self, upload_id: str) -> UploadState:
+        self._called("upload_status")
+        module_id = upload_id.removeprefix("u-")
+        if module_id in self.rejections:
+            error, reason = self.rejections[module_id]
+            figures = {"weights.norm": 3.0}
+            return UploadState(0, (), UploadPhase.REJECTED, module_id, error, reason, figures)
+        if module_id not in self.registered():
+            raise NotFound(f"no upload {upload_id}")
+        return UploadState(0, (), UploadPhase.REGISTERED, module_id)
+
+    def wait_for_verdict(self, upload_id: str) -> UploadState:
+        self._called("wait_for_verdict")
+        return self.upload_status(upload_id)
 
     def commit(self, upload_id: str, sha256: str) -> str:
         self._called("commit")
         manifest, part = self._declared[upload_id], self.directory / f"{upload_id}.part"
         assert sha256 == manifest.payload_sha256
         verify_payload(manifest, part)
+        if manifest.kind.value in self.rejects:
+            self.rejections[manifest.module_id] = self.rejects[manifest.kind.value]
+            return manifest.module_id
         for parent in manifest.parents:
             assert (self.directory / f"{parent}.json").is_file(), "parents come first"
         write_artifact(self.directory, manifest, part.read_bytes())
@@ -99,6 +126,11 @@ class MemoryCenter:
         if not self.versions or number > len(self.versions):
             raise NotFound("no such version")
         return self.versions[number - 1]
+
+    def watch_events(self, after: int = 0) -> Iterator[Event]:
+        """Tell nothing: sites find out by asking."""
+        del after
+        return iter(())
 
     def list_probe_requests(self, category: str) -> list[AskedProbe]:
         self._called("list_probe_requests")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from central.admission.examiner import ProcessExaminer
 from central.compose import Serving
 from central.home import identity_folder, open_registry
 from central.identity.provision import provision_authority, provision_kit
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from central.admission.examiner import Examiner
     from transplant.artifact.manifest import Manifest
     from transplant.types import Architecture, MergeSummary
 
@@ -36,6 +40,20 @@ FAST = {
     "disk_reserve_bytes": 0,
     "threads": 16,
 }
+
+
+@cache
+def shared_examiner() -> ProcessExaminer:
+    """Return the examiner of all centers of this test process: its torch is imported once."""
+    examiner = ProcessExaminer()
+    atexit.register(examiner.close)
+    examiner.start()
+    return examiner
+
+
+def settle(client: CentralClient, module_id: str) -> None:
+    """Wait for the verdict about a committed module, and raise a rejection as a site would."""
+    client.wait_for_verdict(module_id, timeout_s=100.0).raise_rejection()
 
 
 @dataclass
@@ -58,11 +76,12 @@ class RealCenter:
     home: Path
     settings: CentralSettings
     serving: Serving | None = None
+    examiner: Examiner | None = None
     clients: list[CentralClient] = field(default_factory=list)
     teachers: dict[tuple[object, ...], Teacher] = field(default_factory=dict)
 
     def start(self) -> None:
-        self.serving = Serving(self.settings)
+        self.serving = Serving(self.settings, examiner=self.examiner or shared_examiner())
         self.serving.start()
 
     def stop(self) -> None:
@@ -127,13 +146,14 @@ class RealCenter:
         return teacher
 
     def push(self, teacher: Teacher, manifest: Manifest | None = None) -> None:
-        """Ship all modules of a teacher, or one of them."""
+        """Ship all modules of a teacher, or one of them, and wait until they are registered."""
         client = self.client(teacher.f.site)
         for each in [manifest] if manifest else teacher.manifests:
             declared = client.declare(each)
             if not declared.registered:
                 client.upload(declared.upload_id, teacher.paths[each.module_id])
                 assert client.commit(declared.upload_id, each.payload_sha256) == each.module_id
+                settle(client, each.module_id)
 
     def bring(self, category: str, seed: int = 0, tasks: tuple[Task, ...] = BOTH) -> list[MergeSummary]:
         """Push a teacher and ask for its merges."""
@@ -144,9 +164,9 @@ class RealCenter:
 
 
 @contextmanager
-def real_center(home: Path, **overrides: Any) -> Iterator[RealCenter]:
+def real_center(home: Path, *, examiner: Examiner | None = None, **overrides: Any) -> Iterator[RealCenter]:
     """Provision and start a center; stop it at the end."""
-    center = RealCenter(home, read_settings({"home": home, **FAST, **overrides}))
+    center = RealCenter(home, read_settings({"home": home, **FAST, **overrides}), examiner=examiner)
     provision_authority(identity_folder(home), (), 1)
     center.start()
     try:
@@ -160,4 +180,13 @@ def manifest_with(manifest: Manifest, **changes: Any) -> Manifest:
     return manifest.model_copy(update=changes)
 
 
-__all__ = ["BOTH", "FAST", "RealCenter", "Teacher", "manifest_with", "real_center"]
+__all__ = [
+    "BOTH",
+    "FAST",
+    "RealCenter",
+    "Teacher",
+    "manifest_with",
+    "real_center",
+    "settle",
+    "shared_examiner",
+]

@@ -43,4 +43,4 @@ def version_of(
 
 def upload_of(upload_id: str = "a" * 64, site: str = "site-a", payload_bytes: int = 1000) -> DeclaredUpload:
     """Return an upload that a site has just declared."""
-    return DeclaredUpload(upload_id, site, "b" * 64, payload_bytes, b"\x00manifest\xff", False, NOW)
+    return DeclaredUpload(upload_id, site, "b" * 64, payload_bytes, b"\x00manifest\xff", NOW)

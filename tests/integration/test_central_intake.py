@@ -9,7 +9,8 @@ from pathlib import Path
 import grpc
 import pytest
 from fakes.artifacts import TINY, sealed, sealed_adapter
-from fakes.real_center import manifest_with, real_center
+from fakes.real_center import manifest_with, real_center, settle
+from fakes.waiting import wait
 
 from transplant.artifact.chunks import chunk_of
 from transplant.artifact.codec import write_artifact
@@ -34,6 +35,7 @@ from transplant.errors import (
 from transplant.rpc import convert
 from transplant.rpc.channel import load_kit, open_channel
 from transplant.rpc.client import CentralClient
+from transplant.rpc.messages import UploadPhase
 from transplant.rpc.status import from_rpc_error
 from transplant.types import Architecture, ByteRange, ModuleKind, Role, Task
 from transplant.v1 import intake_pb2
@@ -217,22 +219,35 @@ def test_a_nan_weight_is_refused_and_nothing_is_registered(center):
     path = write_artifact(center.home / "poisoned", manifest, poisoned)
     upload_id = client.declare(manifest).upload_id
     client.upload(upload_id, path)
+    client.commit(upload_id, manifest.payload_sha256)
     with pytest.raises(TensorNotFinite):
-        client.commit(upload_id, manifest.payload_sha256)
+        settle(client, upload_id)
     assert registered(center, "site-ant") == set()
-    assert not center.serving._center.store.has(manifest.payload_sha256)
+    wait(lambda: not center.serving._center.store.has(manifest.payload_sha256))
+    for again in (lambda: client.declare(manifest), lambda: client.commit(upload_id, "0" * 64)):
+        with pytest.raises(TensorNotFinite):
+            again()  # not one byte is asked for a second time
 
 
 def test_a_task_module_needs_its_own_registered_category_module(center, dog):
     client = center.client("site-bee")
     own = {"site": "site-bee", "category": "bee"}
-    for parents, error in (((dog.f.module_id,), ManifestInvalid), (("e" * 64,), NotFound)):
+
+    def ship(parents):
         g, payload = sealed(ModuleKind.TASK, Task.CLASSIFICATION, TINY, 3, parents, **own)
         path = write_artifact(center.home / "bee", g, payload)
         upload_id = client.declare(g).upload_id
         client.upload(upload_id, path)
-        with pytest.raises(error):
-            client.commit(upload_id, g.payload_sha256)
+        client.commit(upload_id, g.payload_sha256)
+        settle(client, upload_id)
+
+    with pytest.raises(ManifestInvalid):
+        ship((dog.f.module_id,))
+    with pytest.raises(NotFound, match="push it first"):
+        ship(("e" * 64,))
+    orphan, _ = sealed(ModuleKind.TASK, Task.CLASSIFICATION, TINY, 3, ("e" * 64,), **own)
+    state = client.upload_status(orphan.module_id)
+    assert (state.phase, state.missing) == (UploadPhase.RECEIVING, ())  # it may come once its f is here
     assert registered(center, "site-bee") == set()
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import time
-
 import pytest
 from fakes.artifacts import TINY, sealed
 from fakes.real_center import BOTH, real_center
+from fakes.waiting import wait
 
 from central.registry.registry import Registry
 from transplant.artifact.codec import write_artifact
@@ -17,17 +15,6 @@ from transplant.errors import MergeNotPossible, NotAllowed, NotFound, RegistryCo
 from transplant.types import MergeState, ModuleKind, Role, Task, Verdict
 
 ENDED = {MergeState.PUBLISHED, MergeState.REJECTED, MergeState.CANCELLED, MergeState.FAILED}
-
-
-def wait(condition, timeout_s=20.0):
-    """Return the condition's first true value."""
-    deadline, pause = time.monotonic() + timeout_s, threading.Event()
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        pause.wait(0.02)
-    raise AssertionError("the condition did not come true")
 
 
 def verdict(key: str, transplanted: float) -> Verdict:

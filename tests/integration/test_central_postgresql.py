@@ -6,13 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 from fakes.artifacts import TINY, sealed
 from fakes.real_center import BOTH, FAST, real_center
+from fakes.waiting import wait
 
 from transplant.artifact.codec import write_artifact
 from transplant.errors import NotFound, RegistryUnavailable
@@ -33,17 +32,6 @@ def url(postgres):
     postgres.drop_database(name)
 
 
-def wait(condition, timeout_s=30.0):
-    """Return the condition's first true value."""
-    deadline, pause = time.monotonic() + timeout_s, threading.Event()
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        pause.wait(0.05)
-    raise AssertionError("the condition did not come true")
-
-
 def settled(client):
     """Answer every candidate with a good verdict until all merges have ended; return them."""
 
@@ -54,7 +42,7 @@ def settled(client):
         merges = client.list_merges()
         return merges if merges and all(merge.state in ENDED for merge in merges) else None
 
-    return wait(done)
+    return wait(done, 30.0)
 
 
 def test_a_net_grows_on_postgresql(tmp_path, url):

@@ -10,7 +10,8 @@ import time
 
 import pytest
 from fakes.real_center import real_center
-from test_central_merge import both_made, settle, versions, wait
+from fakes.waiting import wait
+from test_central_merge import both_made, settle, versions
 
 from central.runners.engine import Lost
 from central.runners.ray import RayEngine

@@ -1,0 +1,81 @@
+"""What carries a payload at the center: one blob for one content, and no chunk kept while one is awaited."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.real_center import manifest_with, real_center
+
+from central.usecases.receive_chunks import receive_chunks
+from transplant.artifact.chunks import SENT_BYTES, chunk_of
+from transplant.types import Identity, Role
+
+if TYPE_CHECKING:
+    from transplant.rpc.client import CentralClient
+
+
+@pytest.fixture(scope="module")
+def center(tmp_path_factory):
+    with real_center(tmp_path_factory.mktemp("transport") / "home") as center:
+        yield center
+
+
+def test_two_uploads_of_the_same_content_at_once_are_two_modules_and_one_blob(center):
+    teacher = center.teacher("dog")
+    path = teacher.paths[teacher.f.module_id]
+    training = teacher.f.training
+    manifests = [
+        manifest_with(teacher.f, training=training.model_copy(update={"seed": seed})) for seed in range(3)
+    ]
+    together = threading.Barrier(len(manifests))
+    registered = []
+
+    def ship(client: CentralClient, manifest):
+        declared = client.declare(manifest)
+        together.wait()
+        client.upload(declared.upload_id, path, sha256=manifest.payload_sha256)
+        client.commit(declared.upload_id, manifest.payload_sha256)
+        registered.append(client.wait_for_verdict(declared.upload_id).registered)
+
+    clients = [center.client("site-dog", deadline_s=30.0) for _ in manifests]
+    threads = [threading.Thread(target=ship, args=pair) for pair in zip(clients, manifests, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert registered == [True, True, True]
+    assert len({manifest.module_id for manifest in manifests}) == 3
+    blobs = [each for each in (center.home / "store").rglob("*") if each.is_file()]
+    assert [blob.name for blob in blobs] == [teacher.f.payload_sha256]
+    assert blobs[0].read_bytes() == path.read_bytes()
+
+
+def test_whoever_waits_for_a_chunk_keeps_none(center):
+    teacher = center.teacher("cat")
+    client = center.client("site-cat")
+    declared = client.declare(teacher.f)
+    content = teacher.paths[teacher.f.module_id].read_bytes()
+    third = -(-len(content) // 3)
+    assert third <= SENT_BYTES
+    kept = []
+
+    def chunks():
+        previous = None
+        for offset in range(0, len(content), third):
+            kept.append(previous is not None and previous() is not None)
+            chunk = chunk_of(offset, content[offset : offset + third])
+            previous = weakref.ref(chunk)
+            yielded = declared.upload_id, chunk
+            del chunk
+            yield yielded
+            del yielded
+        kept.append(previous is not None and previous() is not None)
+
+    serving = center.serving
+    assert serving is not None
+    offsets = list(receive_chunks(serving._center, Identity(Role.SITE, "site-cat"), chunks()))
+    assert offsets[-1] == len(content)
+    assert kept == [False] * 4
