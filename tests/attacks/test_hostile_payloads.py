@@ -118,7 +118,9 @@ ATTACKS = [
     Attack("duplicate_name", _packed(DUPLICATE.encode()), PayloadMalformed, "stands twice"),
     Attack("entry_is_a_list", _packed({**HEADER, FIRST: []}), PayloadMalformed, "must have exactly"),
     Attack("extra_field", _with(FIRST, code="import os"), PayloadMalformed, "must have exactly"),
-    Attack("wrong_dtype_i64", _with(FIRST, dtype="I64"), PayloadMalformed, "allowed are F32, F16 and BF16"),
+    Attack(
+        "wrong_dtype_i64", _with(FIRST, dtype="I64"), PayloadMalformed, "allowed are F32, F16, BF16 and I8"
+    ),
     Attack("wrong_dtype_object", _with(FIRST, dtype={"a": 1}), PayloadMalformed, "allowed are"),
     Attack("declared_other_dtype", _with(FIRST, dtype="F16", shape=[8]), PayloadMalformed, "is not the one"),
     Attack("negative_dimension", _with(FIRST, shape=[-4]), PayloadMalformed, "whole numbers"),

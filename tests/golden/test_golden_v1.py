@@ -10,7 +10,7 @@ from transplant.artifact.codec import encode, encode_tensors, load_module, verif
 from transplant.artifact.disclosed import load_answers, load_statistics
 from transplant.artifact.manifest import parse_manifest
 from transplant.artifact.net_document import net_digest, net_document, parse_net_document
-from transplant.datafree.feature_statistics import statistics_to_tensors
+from transplant.datafree.statistics_tensors import statistics_to_tensors
 from transplant.nets.disclosures import ProbeRequest
 from transplant.rpc.convert import (
     asked_probe_from_proto,

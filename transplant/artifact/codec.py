@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from transplant.artifact.digest import sha256_file, sha256_hex
 from transplant.artifact.durable_file import write_durably
+from transplant.artifact.encoding import Encoding, decoded, encoded
 from transplant.artifact.limits import DEFAULT_LIMITS, Limits
 from transplant.artifact.manifest import (
     ArchitectureModel,
@@ -27,7 +28,7 @@ from transplant.artifact.manifest import (
     parse_manifest,
     raise_manifest_invalid,
 )
-from transplant.artifact.manifest_fields import DISCLOSED_DTYPES, WEIGHT_DTYPES
+from transplant.artifact.manifest_fields import DISCLOSED_DTYPES, LARGEST_CODE, WEIGHT_DTYPES, is_scale
 from transplant.artifact.safetensors_header import parse_header, read_header
 from transplant.errors import DigestMismatch, PayloadMalformed, TensorNotFinite, TooLarge
 from transplant.nets.architecture_table import checked_architecture
@@ -58,18 +59,25 @@ _WEIGHTS = (torch.float32, torch.float16, torch.bfloat16)
 _SCAN_ELEMENTS = 1 << 22
 
 
-def encode(net: nn.Module) -> tuple[bytes, tuple[TensorSpec, ...]]:
+def encode(net: nn.Module, encoding: Encoding = Encoding.F32) -> tuple[bytes, tuple[TensorSpec, ...]]:
     """Return the safetensors payload of a module and the tensors in it; equal weights give equal bytes.
+
+    Args:
+        net: the module.
+        encoding: how its weights are written; f32 leaves them as they are.
 
     Raises:
         PayloadMalformed: if a tensor is not f32, f16 or bf16.
-        TensorNotFinite: if a weight is NaN, infinite or absurdly large: better here than at the center.
+        TensorNotFinite: if a weight is NaN, infinite, absurdly large or too large for the encoding: better
+            here than at the center.
     """
     weights = net.state_dict()
     for name, tensor in weights.items():
         if tensor.dtype not in _WEIGHTS:
             raise PayloadMalformed(f"{name} is {tensor.dtype}; an artifact holds f32, f16 and bf16 only")
-    return encode_tensors(weights, WEIGHT_DTYPES)
+        if encoding is not Encoding.F32:
+            _check_numbers(name, tensor, DEFAULT_LIMITS.max_abs)
+    return encode_tensors(encoded(weights, encoding), WEIGHT_DTYPES)
 
 
 def encode_tensors(
@@ -102,10 +110,11 @@ def seal(
     metrics: Mapping[str, float] | None = None,
     training: TrainingRecord | None = None,
     parents: Sequence[str] = (),
+    encoding: Encoding = Encoding.F32,
 ) -> tuple[Manifest, bytes]:
     """Return the manifest and the payload of a module: together they are the artifact.
 
-    Statistics and answers are no net: their tensors are sealed by name.
+    Statistics and answers are no net: their tensors are sealed by name, and as they are.
 
     Raises:
         ManifestInvalid: naming the field that breaks a rule.
@@ -113,7 +122,7 @@ def seal(
         TensorNotFinite: if a weight is not a usable number.
     """
     checked_architecture(architecture, kind)
-    payload, tensors = encode(net) if isinstance(net, nn.Module) else encode_tensors(net)
+    payload, tensors = encode(net, encoding) if isinstance(net, nn.Module) else encode_tensors(net)
     try:
         manifest = Manifest(
             site=site,
@@ -174,14 +183,14 @@ def verify_payload(manifest: Manifest, path: Path, limits: Limits = DEFAULT_LIMI
 
 
 def load_module(manifest: Manifest, path: Path) -> nn.Module:
-    """Return the module of a verified artifact, in evaluation mode and frozen.
+    """Return the module of a verified artifact: float32, in evaluation mode and frozen.
 
     Raises:
         ArtifactRejected: whatever `verify_payload` finds.
     """
     verify_payload(manifest, path)
     net = build(manifest.architecture.to_type(), manifest.kind, manifest.task)
-    net.load_state_dict(dict(_tensors(path)), strict=True)  # copies: the mapped file is free to go
+    net.load_state_dict(decoded(dict(_tensors(path))), strict=True)  # copies: the mapped file is free to go
     return freeze(net)
 
 
@@ -236,8 +245,14 @@ def _tensors(path: Path):
 
 
 def _check_numbers(name: str, tensor: Tensor, max_abs: float) -> None:
+    if tensor.dtype is torch.int8 and int(tensor.min()) < -LARGEST_CODE:
+        raise PayloadMalformed(f"{name} holds the code -128; those of a weight are within +-{LARGEST_CODE}")
     if not tensor.is_floating_point():
         return  # counts and codes cannot be other than numbers
+    if is_scale(name):
+        if not float(tensor.min()) > 0:
+            raise TensorNotFinite(f"{name} holds {float(tensor.min())}: every scale must be over 0")
+        max_abs /= LARGEST_CODE
     flat = tensor.reshape(-1)
     for start in range(0, flat.numel(), _SCAN_ELEMENTS):
         least, largest = torch.aminmax(flat[start : start + _SCAN_ELEMENTS])  # NaN, if any, comes through

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from transplant.artifact.codec import load_tensors, seal
-from transplant.datafree.feature_statistics import statistics_from_tensors, statistics_to_tensors
 from transplant.datafree.probe import check_answers
+from transplant.datafree.statistics_tensors import statistics_from_tensors, statistics_to_tensors
 from transplant.errors import ManifestInvalid
 from transplant.nets.disclosure_layouts import (
     answers_architecture,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from transplant.artifact.manifest import Manifest, TrainingRecord
+    from transplant.types import Architecture, Seam
 
 
 def seal_statistics(
@@ -33,11 +34,8 @@ def seal_statistics(
     Raises:
         ArtifactRejected: if they do not fit the module's seam or hold a number that is none.
     """
-    directions = statistics.classes[0].directions_KCHW
     noise = {"epsilon": statistics.epsilon, "delta": statistics.delta} if statistics.epsilon else {}
-    architecture = statistics_architecture(
-        category_module.seam.to_type(), 0 if directions is None else len(directions)
-    )
+    architecture = _architecture(statistics, category_module.seam.to_type())
     return seal(
         statistics_to_tensors(statistics),
         site=category_module.site,
@@ -49,6 +47,16 @@ def seal_statistics(
         training=training,
         parents=(category_module.module_id,),
     )
+
+
+def _architecture(statistics: DisclosedStatistics, seam: Seam) -> Architecture:
+    """Return how statistics are described: both classes alike, by the ranks that the first one has."""
+    one = statistics.classes[0]
+    if one.kronecker is not None:
+        rank = max(one.kronecker.channel_CK.shape[1], len(one.kronecker.spatial_LGG))
+        rows, columns = one.kronecker.spatial_LGG.shape[1:]
+        return statistics_architecture(seam, rank, (rows, columns))
+    return statistics_architecture(seam, 0 if one.directions_KCHW is None else len(one.directions_KCHW))
 
 
 def load_statistics(manifest: Manifest, path: Path) -> DisclosedStatistics:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from typing import TYPE_CHECKING, Annotated, Literal, NoReturn
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import FailFast, Field, ValidationError, field_validator, model_validator
 
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.limits import DEFAULT_LIMITS, Limits
 from transplant.artifact.manifest_fields import (
+    ITEM_BYTES,
     ArchitectureModel,
     CategoryName,
     FeatureStatistics,
@@ -25,6 +28,7 @@ from transplant.artifact.manifest_fields import (
     Uint63,
     Word,
     allowed_dtypes,
+    scale_of,
 )
 from transplant.errors import ManifestInvalid, TooLarge
 from transplant.nets.architecture_table import checked_architecture, seam_of
@@ -32,7 +36,7 @@ from transplant.nets.disclosure_layouts import DISCLOSED_KINDS, disclosure_seam
 from transplant.types import Architecture, Disclosure, ModuleKind, Seam, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = [
     "ArchitectureModel",
@@ -49,6 +53,10 @@ __all__ = [
 ]
 
 
+_MOST_KEYS = 256
+_PLAIN_PART = re.compile(r"[\w\[\]-]{1,64}", re.ASCII)
+
+
 class Manifest(Part):
     """What a module is, said by whoever made it. Frozen; equal content is one module."""
 
@@ -59,13 +67,15 @@ class Manifest(Part):
     task: Task | None
     architecture: ArchitectureModel
     seam: SeamModel
-    tensors: Annotated[tuple[TensorSpec, ...], Field(min_length=1, max_length=DEFAULT_LIMITS.tensors)]
+    tensors: Annotated[
+        tuple[TensorSpec, ...], Field(min_length=1, max_length=DEFAULT_LIMITS.tensors), FailFast()
+    ]
     payload_sha256: Sha256
     payload_bytes: Annotated[Uint63, Field(ge=1)]
     statistics: FeatureStatistics = FeatureStatistics()
     metrics: Annotated[dict[Word, Float], Field(max_length=64)] = {}  # noqa: RUF012 - pydantic copies it
     training: TrainingRecord = TrainingRecord()
-    parents: Annotated[tuple[Sha256, ...], Field(max_length=64)] = ()
+    parents: Annotated[tuple[Sha256, ...], Field(max_length=64), FailFast()] = ()
     libraries: Annotated[dict[LibraryText, LibraryText], Field(max_length=64)] = {}  # noqa: RUF012
 
     @field_validator("tensors")
@@ -122,7 +132,7 @@ def parse_manifest(data: bytes) -> Manifest:
             f"the manifest has {len(data)} bytes; at most {DEFAULT_LIMITS.manifest_bytes} are read"
         )
     try:
-        json.loads(data, object_pairs_hook=refuse_repeated_keys, parse_constant=refuse_constant)
+        json.loads(data, object_pairs_hook=_small_object, parse_constant=refuse_constant)
         manifest = Manifest.model_validate_json(data, strict=True)
     except ValidationError as error:
         raise_manifest_invalid(error)
@@ -150,7 +160,7 @@ def check_layout(manifest: Manifest, limits: Limits = DEFAULT_LIMITS) -> None:
     seam = implied_seam(architecture, manifest.kind)
     if manifest.seam.to_type() != seam:
         raise ManifestInvalid(f"seam: {manifest.seam.to_type()} is not the architecture's, {seam}")
-    expected = tensor_layout(architecture, manifest.kind, manifest.task)
+    expected = _stored_layout(tensor_layout(architecture, manifest.kind, manifest.task), manifest, limits)
     declared = {tensor.name: tensor.shape for tensor in manifest.tensors}
     for index, tensor in enumerate(manifest.tensors):
         if tensor.name not in expected:
@@ -170,6 +180,29 @@ def check_layout(manifest: Manifest, limits: Limits = DEFAULT_LIMITS) -> None:
     _check_offsets(manifest)
 
 
+def _stored_layout(
+    layout: Mapping[str, tuple[int, ...]], manifest: Manifest, limits: Limits
+) -> Mapping[str, tuple[int, ...]]:
+    """Return name -> shape of what the payload holds: a net's tensors, and the scales of those in int8.
+
+    Raises:
+        TooLarge: if what is loaded would be over the limit, however short it is written.
+        ManifestInvalid: if a vector is written in int8.
+    """
+    if manifest.kind in DISCLOSED_KINDS:
+        return layout
+    loaded_bytes = sum(math.prod(shape) for shape in layout.values()) * ITEM_BYTES["f32"]
+    if loaded_bytes > limits.payload_bytes:
+        raise TooLarge(f"tensors: {loaded_bytes} bytes once loaded; the limit is {limits.payload_bytes}")
+    stored = dict(layout)
+    for index, tensor in enumerate(manifest.tensors):
+        if tensor.dtype == "i8" and tensor.name in layout:
+            if len(layout[tensor.name]) < 2:
+                raise ManifestInvalid(f"tensors.{index}.dtype: {tensor.name} is a vector; those are no int8")
+            stored[scale_of(tensor.name)] = layout[tensor.name][:1]
+    return stored
+
+
 def implied_seam(architecture: Architecture, kind: ModuleKind) -> Seam:
     """Return the seam of a checked architecture.
 
@@ -185,12 +218,18 @@ def implied_seam(architecture: Architecture, kind: ModuleKind) -> Seam:
 def raise_manifest_invalid(error: ValidationError) -> NoReturn:
     """Raise pydantic's first fault as one plain sentence with the field's path."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    path = ".".join(str(part) for part in first["loc"])
+    path = ".".join(_shown(part) for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         message = "there is no such field"
     others = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     raise ManifestInvalid(f"{path}: {message}{others}" if path else f"{message}{others}") from error
+
+
+def _shown(part: int | str) -> str:
+    """Return a part of a path for a log line: a key can be of any length, and full of control characters."""
+    text = str(part)
+    return text if _PLAIN_PART.fullmatch(text) else repr(text[:64])
 
 
 def _check_offsets(manifest: Manifest) -> None:
@@ -204,6 +243,14 @@ def _check_offsets(manifest: Manifest) -> None:
         raise ManifestInvalid(
             f"payload_bytes: {manifest.payload_bytes} cannot hold {position} bytes of tensors"
         )
+
+
+def _small_object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len(pairs) > _MOST_KEYS:
+        raise ManifestInvalid(
+            f"one object has {len(pairs)} keys; no object of a manifest has over {_MOST_KEYS}"
+        )
+    return refuse_repeated_keys(pairs)
 
 
 def refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:

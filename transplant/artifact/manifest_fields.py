@@ -1,4 +1,7 @@
-"""The parts of a manifest: bounded, frozen, and closed to fields that they do not know."""
+"""The parts of a manifest: bounded, frozen, and closed to fields that they do not know.
+
+Lists stop at their first bad item: a megabyte of bad ones would otherwise become a gigabyte of error reports.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 import struct
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, field_validator, model_validator
 
 from transplant.errors import InvalidName
 from transplant.types import Architecture, Disclosure, ModuleKind, Seam, checked_name
@@ -64,14 +67,14 @@ class HyperParameter(Part):
     """One named integer list."""
 
     name: Word
-    values: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=4096)]
+    values: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=4096), FailFast()]
 
 
 class ArchitectureModel(Part):
     """An entry of the closed architecture table; whether it is one, `checked_architecture` says."""
 
     id: Word
-    hyper_parameters: Annotated[tuple[HyperParameter, ...], Field(max_length=32)] = ()
+    hyper_parameters: Annotated[tuple[HyperParameter, ...], Field(max_length=32), FailFast()] = ()
 
     @classmethod
     def of(cls, architecture: Architecture) -> ArchitectureModel:
@@ -105,17 +108,33 @@ class SeamModel(Part):
         return Seam(self.channels, self.height, self.width)
 
 
-Dtype = Literal["f32", "f16", "bf16", "u8", "i32"]
-ITEM_BYTES: dict[Dtype, int] = {"f32": 4, "f16": 2, "bf16": 2, "u8": 1, "i32": 4}
-WEIGHT_DTYPES: frozenset[Dtype] = frozenset({"f32", "f16", "bf16"})
+Dtype = Literal["f32", "f16", "bf16", "u8", "i32", "i8"]
+ITEM_BYTES: dict[Dtype, int] = {"f32": 4, "f16": 2, "bf16": 2, "u8": 1, "i32": 4, "i8": 1}
+WEIGHT_DTYPES: frozenset[Dtype] = frozenset({"f32", "f16", "bf16", "i8"})
+LARGEST_CODE = 127
+"""Of a weight in int8: codes are symmetric, -128 is none."""
+_SCALE = ".int8_scale"
 DISCLOSED_DTYPES: frozenset[Dtype] = frozenset({"f32", "u8", "i32"})
 _DISCLOSED: dict[str, Dtype] = {"sample_count": "i32", "chosen": "i32", "codes": "u8"}
 
 
+def scale_of(tensor_name: str) -> str:
+    """Return the name of the tensor with the scales of a tensor in int8."""
+    return f"{tensor_name}{_SCALE}"
+
+
+def is_scale(tensor_name: str) -> bool:
+    """Tell whether a tensor holds scales; no architecture has a tensor of such a name."""
+    return tensor_name.endswith(_SCALE)
+
+
 def allowed_dtypes(kind: ModuleKind, tensor_name: str) -> frozenset[Dtype]:
-    """Return what a tensor may be: weights are floats of any width, what is disclosed has one type each."""
+    """Return what a tensor may be: weights are floats of any width or int8 codes, which scales go with.
+
+    What is disclosed has one type each.
+    """
     if kind not in (ModuleKind.STATISTICS, ModuleKind.ANSWERS):
-        return WEIGHT_DTYPES
+        return frozenset({"f32"}) if is_scale(tensor_name) else WEIGHT_DTYPES
     return frozenset({_DISCLOSED.get(tensor_name.rpartition(".")[2], "f32")})
 
 
@@ -124,7 +143,7 @@ class TensorSpec(Part):
 
     name: TensorName
     dtype: Dtype
-    shape: Annotated[tuple[Annotated[int, Field(ge=1, lt=1 << 31)], ...], Field(max_length=8)]
+    shape: Annotated[tuple[Annotated[int, Field(ge=1, lt=1 << 31)], ...], Field(max_length=8), FailFast()]
     offset_bytes: Uint63
 
     @property
@@ -142,8 +161,8 @@ class FeatureStatistics(Part):
     level: Disclosure = Disclosure.NONE
     sample_count: Uint63 = 0
     mean_norm: Float = 0.0
-    channel_mean: Annotated[tuple[Float32, ...], Field(max_length=65536)] = ()
-    channel_variance: Annotated[tuple[Float32, ...], Field(max_length=65536)] = ()
+    channel_mean: Annotated[tuple[Float32, ...], Field(max_length=65536), FailFast()] = ()
+    channel_variance: Annotated[tuple[Float32, ...], Field(max_length=65536), FailFast()] = ()
 
     @field_validator("level")
     @classmethod

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from transplant.artifact.limits import Limits
 
 _LENGTH_BYTES = 8
-_DTYPES: Mapping[str, Dtype] = {"F32": "f32", "F16": "f16", "BF16": "bf16", "U8": "u8", "I32": "i32"}
+_DTYPES: Mapping[str, Dtype] = {
+    "F32": "f32", "F16": "f16", "BF16": "bf16", "I8": "i8", "U8": "u8", "I32": "i32",
+}  # fmt: skip
 _FIELDS = frozenset({"dtype", "shape", "data_offsets"})
 
 
@@ -119,10 +121,12 @@ def _tensor(name: str, entry: object, limits: Limits, dtypes: frozenset[Dtype]) 
     if len(shape) > limits.dims:
         raise TooLarge(f"{shown} has {len(shape)} dimensions; at most {limits.dims} are allowed")
     if 0 in shape or math.prod(shape) * ITEM_BYTES[_DTYPES[dtype]] > limits.payload_bytes:
-        raise TooLarge(f"{shown} has the shape {shape}: no elements, or more bytes than a payload may have")
+        raise TooLarge(
+            f"{shown} has the shape {str(shape)[:80]}: no elements, or more bytes than a payload may have"
+        )
     start, end = offsets
     if start > end or end > limits.payload_bytes:
-        raise PayloadMalformed(f"{shown} claims the bytes {start} to {end}")
+        raise PayloadMalformed(f"{shown} claims the bytes {str(start)[:20]} to {str(end)[:20]}")
     try:
         return TensorSpec(name=name, dtype=_DTYPES[dtype], shape=shape, offset_bytes=start), end
     except ValueError as error:
