@@ -14,6 +14,7 @@ PROTOS := $(sort $(wildcard protos/transplant/v1/*.proto))
 STUBS := --python_out --pyi_out --grpc_python_out
 OUT ?= build/demo
 PYTEST_ARGS ?=
+RUNS ?= 100000
 
 .PHONY: help
 help: ## Show this list
@@ -88,6 +89,15 @@ test: test-fast ## All tests
 .PHONY: test-fast
 test-fast: $(STAMP) ## The tests that take less than ten seconds each
 	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# What a run finds is written to build/fuzz as crash-*; tests/fuzz/__main__.py says how to go on.
+.PHONY: fuzz
+fuzz: $(STAMP) ## Fuzz the parsers of artifacts and manifests, RUNS=100000 executions each
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint deploy/constraints.txt --editable '.[fuzz]'
+	for target in artifact manifest; do \
+	  PYTHONPATH=tests OMP_NUM_THREADS=1 $(BIN)/python -m fuzz $$target -runs=$(RUNS); \
+	done
 
 # --- the demo ------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.chaos.cli import chaos
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
 from benchmarks.machine import fast_precision, this_machine
 from benchmarks.records import QUALITY_BENCHES, read_records
@@ -19,6 +20,7 @@ from transplant.errors import BenchmarkFailed, TransplantError
 from transplant.types import Disclosure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(chaos, name="chaos")
 
 
 @app.command()
@@ -171,7 +173,9 @@ def quality(
 
 @app.command()
 def speed(
-    bench: Annotated[str, typer.Argument(help="pseudo-gradient, closed-form or vgg16-merge")],
+    bench: Annotated[
+        str, typer.Argument(help="pseudo-gradient, closed-form, vgg16-merge, transport or encodings")
+    ],
     out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
     tasks: Annotated[str, typer.Option(help="of the task modules, by comma")] = "classification,segmentation",
     arch: Annotated[str | None, typer.Option(help="vgg_small or vgg16 alone [both, where both run]")] = None,
@@ -182,8 +186,20 @@ def speed(
     precision: Annotated[
         str | None, typer.Option(help="of a merge [bfloat16 where the processor computes in it]")
     ] = None,
+    mib: Annotated[int, typer.Option(min=1, max=512, help="size of the module of transport")] = 512,
+    at_once: Annotated[int, typer.Option(min=1, max=48, help="its uploads at once, for the memory")] = 32,
+    data: Annotated[str, typer.Option(help="of the teachers of encodings")] = "scenes",
+    categories: Annotated[str, typer.Option(help="of the teachers of encodings, by comma")] = "digit-1,digit-3",
+    seeds: Annotated[str, typer.Option(help="of the teachers of encodings, by comma")] = "0",
+    epochs: Annotated[int | None, typer.Option(help="of the teachers of encodings")] = None,
 ) -> None:
     """Measure time and memory beside a baseline of the same run, on random nets; missed bars are an error."""
+    if bench == "transport":
+        _transport(out, mib, repetitions, at_once)
+        return
+    if bench == "encodings":
+        _encodings(out, data, categories, seeds, epochs)
+        return
     from benchmarks.speed.plan import planned  # torch takes seconds: --help should not
     from benchmarks.speed.run import run_speed
 
@@ -198,6 +214,31 @@ def speed(
     missed = run_speed(
         cases, out, console, repetitions=repetitions, command=shlex.join(["transplant-bench", *sys.argv[1:]])
     )
+    if missed:
+        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
+
+
+def _encodings(out: Path, data: str, categories: str, seeds: str, epochs: int | None) -> None:
+    from benchmarks.speed.encodings import run_encodings  # torch takes seconds: --help should not
+
+    run_encodings(
+        out,
+        Console(highlight=False, width=None if sys.stdout.isatty() else 160),
+        data=data,
+        categories=categories.split(","),
+        seeds=[int(seed) for seed in seeds.split(",")],
+        epochs=epochs,
+        data_root=Path() if data == "scenes" else _data_root(None),
+    )
+
+
+def _transport(out: Path, mib: int, repetitions: int, at_once: int) -> None:
+    from benchmarks.speed.transport.measure import Sizes  # torch takes seconds: --help should not
+    from benchmarks.speed.transport.run import run_transport
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    sizes = Sizes(mib, repetitions, at_once=at_once)
+    missed = run_transport(sizes, out, console, command=shlex.join(["transplant-bench", *sys.argv[1:]]))
     if missed:
         raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
 

@@ -6,21 +6,21 @@ import logging
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from central.home import identity_folder, is_serving, only_serve, open_known_registry, open_registry
-from central.identity.provision import provision_authority, provision_kit
-from central.settings import CentralSettings, read_settings
+from central import maintenance_cli
+from central.admission.cli import modules
+from central.audit.cli import audit
+from central.console import AsJson, Home, RegistryUrl, settings_of, show
+from central.home import is_serving, only_serve, open_known_registry
+from central.identity.cli import provision
+from central.preflight.cli import preflight_command
+from central.settings import read_settings
 from transplant.backends.open_audit import install_open_audit
-from transplant.backends.system_clock import SystemClock
 from transplant.errors import CenterUnreachable, TransplantError
-from transplant.types import Identity, Role
-
-_PIPE_WIDTH = 140
+from transplant.rpc.allocator import share_one_arena
 
 app = typer.Typer(
     help="The merge server: receives modules from sites and grows the transplant net.",
@@ -28,74 +28,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-provision = typer.Typer(help="Make the CA, and kits for sites, operators and readers.", no_args_is_help=True)
 net = typer.Typer(help="Look at the transplant net.", no_args_is_help=True)
 app.add_typer(provision, name="provision")
 app.add_typer(net, name="net")
-
-Home = Annotated[Path, typer.Option(help="The center's folder.", envvar="TRANSPLANT_CENTRAL_HOME")]
-Days = Annotated[int, typer.Option(min=1, max=3650, help="How long the certificate is valid.")]
-Out = Annotated[Path, typer.Option(help="Folder of the new kit; hand it to its owner, keep no copy.")]
-CenterAddress = Annotated[
-    str, typer.Option("--center", help="HOST:PORT at which the holder reaches the center.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-RegistryUrl = Annotated[str | None, typer.Option(help="The registry; default: SQLite in the home.")]
-
-
-@provision.command("ca")
-def provision_ca(
-    home: Home,
-    host: Annotated[list[str], typer.Option(help="Name or address of the server; repeatable.")] = [],  # noqa: B006
-    days: Days = 365,
-    registry_url: RegistryUrl = None,
-) -> None:
-    """Make the CA, if there is none, and a new server certificate."""
-    open_registry(_settings(home, registry_url)).close()
-    fresh = provision_authority(identity_folder(home), host, days)
-    typer.echo(
-        f"{'made a CA' if fresh else 'kept the CA'} and issued a server certificate in {home}/identity"
-    )
-
-
-@provision.command("site")
-def provision_site(
-    name: str,
-    home: Home,
-    category: Annotated[list[str], typer.Option(help="A category that the site may bring; repeatable.")],
-    center: CenterAddress,
-    out: Out,
-    days: Days = 365,
-    registry_url: RegistryUrl = None,
-) -> None:
-    """Make the kit of a data site."""
-    _provision(Identity(Role.SITE, name), _settings(home, registry_url), category, center, out, days)
-
-
-@provision.command("operator")
-def provision_operator(
-    name: str, home: Home, center: CenterAddress, out: Out, days: Days = 365, registry_url: RegistryUrl = None
-) -> None:
-    """Make the kit of an operator, who may see everything and cancel merges."""
-    _provision(Identity(Role.OPERATOR, name), _settings(home, registry_url), [], center, out, days)
-
-
-@provision.command("reader")
-def provision_reader(
-    name: str, home: Home, center: CenterAddress, out: Out, days: Days = 365, registry_url: RegistryUrl = None
-) -> None:
-    """Make the kit of a reader, who may fetch the published net."""
-    _provision(Identity(Role.READER, name), _settings(home, registry_url), [], center, out, days)
-
-
-@provision.command("revoke")
-def provision_revoke(role: Role, name: str, home: Home, registry_url: RegistryUrl = None) -> None:
-    """Revoke every certificate of a site, operator or reader; it holds from the next call on."""
-    registry = open_known_registry(_settings(home, registry_url))
-    with registry.write() as books:
-        revoked = books.sites.revoke(role, name, SystemClock().now())
-    registry.close()
-    typer.echo(f"revoked {revoked} certificates of {role.value} {name}")
+app.add_typer(audit, name="audit")
+maintenance_cli.register(app)
+app.command("preflight")(preflight_command)
+app.command("modules")(modules)
 
 
 @app.command()
@@ -107,6 +46,7 @@ def serve(
     ] = None,
     runner: Annotated[str | None, typer.Option(help="ray or local.")] = None,
     workers: Annotated[int | None, typer.Option(help="Merges learned at a time.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")] = None,
     minimum_agreement: Annotated[
         float | None, typer.Option(help="Percent of synthetic samples answered as the teacher does.")
     ] = None,
@@ -121,10 +61,12 @@ def serve(
     method: Annotated[str | None, typer.Option(help="How adapters are learned.")] = None,
     layers: Annotated[int | None, typer.Option(help="Convolutions in an adapter.")] = None,
     kernel: Annotated[int | None, typer.Option(help="Side of their kernels.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps a merge.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Samples a step.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps a merge; else by image size.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples a step; else by image size.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
-    synthetic_images: Annotated[int | None, typer.Option(help="Images made for a merge.")] = None,
+    synthetic_images: Annotated[
+        int | None, typer.Option(help="Images made for a merge; else by image size.")
+    ] = None,
     checkpoint_every: Annotated[int | None, typer.Option(help="Steps between checkpoints.")] = None,
     precision: Annotated[
         str | None, typer.Option(help="float32, or bfloat16 where the workers' processors have it.")
@@ -146,13 +88,18 @@ def serve(
     probe_count: Annotated[int | None, typer.Option(help="How many of them it answers.")] = None,
     probe_grid: Annotated[int | None, typer.Option(help="Side of a segmentation answer.")] = None,
     registry_url: RegistryUrl = None,
+    store_url: maintenance_cli.StoreUrl = None,
     reflection: Annotated[
         bool | None, typer.Option("--reflection/--no-reflection", help="gRPC reflection for operators.")
+    ] = None,
+    renewal: Annotated[
+        str | None, typer.Option(help="Who renews certificates: operator, or automatic (needs the CA's key).")
     ] = None,
     log_level: Annotated[str | None, typer.Option(help="debug, info, warning or error.")] = None,
 ) -> None:
     """Serve sites and merge what they bring, until SIGTERM or Ctrl-C."""
     settings = read_settings(dict(locals()))
+    share_one_arena()
     from central.compose import Serving  # torch takes seconds to import: provisioning should not wait
 
     logging.basicConfig(
@@ -164,12 +111,14 @@ def serve(
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, lambda *_: stop.set())
     with only_serve(settings.home):
-        serving = Serving(settings)
+        serving = Serving(settings, give_up=stop.set)
         serving.start()
         try:
             stop.wait()
         finally:
             serving.stop()
+        if serving.lost is not None:
+            raise serving.lost
 
 
 @app.command()
@@ -177,12 +126,12 @@ def status(home: Home, as_json: AsJson = False, registry_url: RegistryUrl = None
     """Show sites, merges and the newest version; the exit code is 69 where nothing serves this home."""
     from central.report import status_document, status_tables
 
-    settings = _settings(home, registry_url)
+    settings = settings_of(home, registry_url)
     registry = open_known_registry(settings)
     with registry.read() as books:
         document = status_document(books, settings.home, serving=is_serving(settings.home))
     registry.close()
-    _show(document, status_tables(document), as_json=as_json)
+    show(document, status_tables(document), as_json=as_json)
     if document["serving"] is None:
         raise typer.Exit(CenterUnreachable.exit_code)
 
@@ -197,11 +146,11 @@ def net_show(
     """Show the routes of a version of the transplant net."""
     from central.report import net_document_of, net_tables
 
-    registry = open_known_registry(_settings(home, registry_url))
+    registry = open_known_registry(settings_of(home, registry_url))
     with registry.read() as books:
         document = net_document_of(books, version)
     registry.close()
-    _show(document, net_tables(document), as_json=as_json)
+    show(document, net_tables(document), as_json=as_json)
 
 
 def main() -> None:
@@ -212,38 +161,6 @@ def main() -> None:
     except TransplantError as error:
         typer.echo(f"error: {error.code()}: {error}", err=True)
         sys.exit(error.exit_code)
-
-
-def _settings(home: Path, registry_url: str | None) -> CentralSettings:
-    return read_settings({"home": home, "registry_url": registry_url})
-
-
-def _provision(
-    identity: Identity, settings: CentralSettings, categories: list[str], center: str, out: Path, days: int
-) -> None:
-    authority = identity_folder(settings.home).authority()
-    registry = open_known_registry(settings)
-    provision_kit(
-        registry,
-        SystemClock(),
-        authority,
-        identity,
-        categories=categories,
-        center=center,
-        days=days,
-        out=out,
-    )
-    registry.close()
-    typer.echo(f"wrote the kit of {identity.role.value} {identity.name} to {out}")
-
-
-def _show(document: dict[str, object], tables: list[object], *, as_json: bool) -> None:
-    console = Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH)
-    if as_json:
-        console.print_json(data=document)
-    else:
-        for table in tables:
-            console.print(table)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ from central.merge.plan import PlanPolicy
 from central.merge.state import GatePolicy
 from central.merge.tasks import learner_document
 from central.registry.database import sqlite_url, without_password
-from central.usecases.center import Policy, ProbePolicy, Quota
+from central.usecases.center import AdmissionPolicy, Policy, ProbePolicy, Quota
 from transplant.artifact.limits import Limits
+from transplant.backends.blob_stores import CACHE_BYTES, check_store_url
 from transplant.errors import InvalidName, InvalidSettings
 from transplant.nets.learner_config import LABEL_FREE, LearnerConfig
-from transplant.types import Precision, checked_name
+from transplant.nets.learner_profile import PROFILED
+from transplant.types import Device, Precision, checked_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,25 +43,35 @@ _LEARNER = (
 )
 _DEFAULT = LearnerConfig()
 _PROBE = ProbePolicy()
+_ADMISSION = AdmissionPolicy()
 
 Count = Annotated[int, Field(ge=1)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 class CentralSettings(BaseSettings):
-    """Everything an operator can decide. Learner settings take effect for merges planned from then on."""
+    """Everything an operator can decide. Learner settings take effect for merges planned from then on.
+
+    Where `steps`, `batch` or `synthetic_images` are None they follow the image size of each merge.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
 
     home: Path
     listen: str = "127.0.0.1:7443"
     registry_url: str = ""
+    store_url: str = ""
+    store_cache_bytes: Count = CACHE_BYTES
     reflection: bool = False
+    renewal: Literal["operator", "automatic"] = "operator"
     threads: Annotated[int, Field(ge=4, le=1024)] = 48
+    caller_streams: Annotated[int, Field(ge=1, le=1024)] = 32
+    caller_idle_s: Annotated[float, Field(gt=0)] = 120.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     runner: Literal["ray", "local"] = "ray"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
+    device: Device = "auto"
 
     founder: str | None = None
     minimum_agreement: Percent = 60.0
@@ -74,13 +86,16 @@ class CentralSettings(BaseSettings):
     open_uploads: Count = 16
     disk_reserve_bytes: Annotated[int, Field(ge=0)] = 256 << 20
 
+    admission_cpu_s: Annotated[float, Field(gt=0)] = _ADMISSION.cpu_s
+    admission_memory_bytes: Count = _ADMISSION.memory_bytes
+
     method: str = _DEFAULT.method
     layers: Annotated[int, Field(ge=1, le=8)] = _DEFAULT.layers
     kernel: Annotated[int, Field(ge=1, le=7)] = _DEFAULT.kernel
-    steps: Annotated[int, Field(ge=0)] = _DEFAULT.steps
-    batch: Count = _DEFAULT.batch
+    steps: Annotated[int, Field(ge=0)] | None = None
+    batch: Count | None = None
     learning_rate: Annotated[float, Field(gt=0)] = _DEFAULT.learning_rate
-    synthetic_images: Count = _DEFAULT.synthetic_images
+    synthetic_images: Count | None = None
     checkpoint_every: Count = _DEFAULT.checkpoint_every
     precision: Precision = _DEFAULT.precision
     drawings: Annotated[float, Field(ge=0, le=1)] = _DEFAULT.drawings
@@ -104,6 +119,15 @@ class CentralSettings(BaseSettings):
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError("must be HOST:PORT (port 0: any free one)")
         return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        try:
+            check_store_url(value)
+        except InvalidSettings as error:
+            raise ValueError(str(error)) from error
+        return str(Path(value).expanduser().absolute()) if value and "://" not in value else value
 
     @field_validator("founder")
     @classmethod
@@ -141,7 +165,9 @@ class CentralSettings(BaseSettings):
 
     def policy(self) -> Policy:
         """Return the operator's decisions as the inside knows them."""
-        learner = _DEFAULT.to_dict() | {name: getattr(self, name) for name in _LEARNER}
+        chosen = {name: getattr(self, name) for name in _LEARNER}
+        fixed = {name: value for name, value in _DEFAULT.to_dict().items() if name not in PROFILED}
+        learner = fixed | {name: value for name, value in chosen.items() if value is not None}
         del learner["seed"]  # each merge has its own, from its key
         return Policy(
             plan=PlanPolicy(founder=self.founder, learner=learner_document(learner)),
@@ -165,6 +191,8 @@ class CentralSettings(BaseSettings):
                 grid=self.probe_grid,
                 drawings_percent=round(100 * self.drawings),
             ),
+            admission=AdmissionPolicy(self.admission_cpu_s, self.admission_memory_bytes),
+            device=self.device,
         )
 
     def document(self) -> bytes:

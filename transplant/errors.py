@@ -33,6 +33,10 @@ class InvalidSettings(TransplantError):
     exit_code = 64
 
 
+class AlreadyServing(InvalidSettings):
+    """Another `serve` works on this home, or on this registry from another home."""
+
+
 class InvalidName(TransplantError):
     """A site, category or task name breaks the naming rule."""
 
@@ -104,6 +108,30 @@ class TooLarge(ArtifactRejected):
     status = "RESOURCE_EXHAUSTED"
 
 
+class WeightsImplausible(ArtifactRejected):
+    """Finite weights that are no trained net: constant, denormal, or answering nothing or too much."""
+
+
+class DisclosureImplausible(ArtifactRejected):
+    """Declared statistics or answers do not fit the module that they are about."""
+
+
+class AdmissionTimedOut(ArtifactRejected):
+    """The trial run of the module at the center took longer than its limit."""
+
+
+class AdmissionCrashed(ArtifactRejected):
+    """The trial run of the module at the center ended its process, or took more memory than its limit."""
+
+
+class AdmissionPending(TransplantError):
+    """The center has received the module and has not admitted it yet: ask again."""
+
+    status = "UNAVAILABLE"
+    retry = True
+    exit_code = 75
+
+
 # --- transfers -----------------------------------------------------------------------------------
 
 
@@ -139,11 +167,35 @@ class StorageFull(TransplantError):
     exit_code = 74
 
 
+class StoreUnavailable(TransplantError):
+    """The blob store does not answer or refuses us; nothing was half-written, and repeating is harmless."""
+
+    status = "UNAVAILABLE"
+    retry = True
+    exit_code = 69
+
+
 class QuotaExceeded(TransplantError):
     """The site has used what its quota allows."""
 
     status = "RESOURCE_EXHAUSTED"
     exit_code = 77
+
+
+class TooManyCalls(TransplantError):
+    """A caller has as many calls under way as it may, or all together have as many as the center takes."""
+
+    status = "RESOURCE_EXHAUSTED"
+    retry = True
+    exit_code = 75
+
+
+class CallerIdle(TransplantError):
+    """A caller opened a call and then neither sent nor read for too long; go on in a new one."""
+
+    status = "DEADLINE_EXCEEDED"
+    retry = True
+    exit_code = 75
 
 
 class CenterUnreachable(TransplantError):
@@ -200,6 +252,26 @@ class RegistryDamaged(TransplantError):
 
     status = "DATA_LOSS"
     exit_code = 74
+
+
+class AuditChainBroken(TransplantError):
+    """The audit log is not what was written: an entry was changed, removed or inserted, or its end is cut."""
+
+    status = "DATA_LOSS"
+    exit_code = 71
+
+
+class DamageFound(RegistryDamaged):
+    """A check of the registry and the store found damage; its report says what to do about each piece."""
+
+    exit_code = 72
+
+
+class BackupInvalid(TransplantError):
+    """A backup is incomplete, was changed, or is of another format; nothing was restored from it."""
+
+    status = "DATA_LOSS"
+    exit_code = 65
 
 
 class RegistryUnavailable(TransplantError):
@@ -261,3 +333,8 @@ def _subclasses(root: type[TransplantError]) -> list[type[TransplantError]]:
 
 
 ERRORS: dict[str, type[TransplantError]] = {cls.code(): cls for cls in _subclasses(TransplantError)}
+
+
+def rejection_of(code: str, reason: str) -> TransplantError:
+    """Return a module's rejection as the error that it is, whichever release wrote its name down."""
+    return ERRORS.get(code, ArtifactRejected)(reason)

@@ -12,6 +12,8 @@ from transplant.errors import InvalidName
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 Precision = Literal["float32", "bfloat16"]
 """Of forward passes while something trains or learns; weights are float32 either way."""
+Device = Literal["auto", "cpu", "cuda"]
+"""What adapters are learned on; auto takes a GPU where the worker sees one."""
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -27,7 +29,7 @@ def checked_name(what: str, value: str) -> str:
             in a path, in a URI and in a certificate.
     """
     if not _NAME.fullmatch(value):
-        raise InvalidName(f"{what} {value!r} is not a name: use 1 to 63 of a-z, 0-9 and inner dashes")
+        raise InvalidName(f"{what} {value[:80]!r} is not a name: use 1 to 63 of a-z, 0-9 and inner dashes")
     return value
 
 

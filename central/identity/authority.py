@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
+
     from transplant.types import Identity
 
 SERVER_NAME = "transplant-central"
 """A name that every server certificate holds: kits verify it, so a center may move to another host."""
 
-_CLOCK_SKEW = timedelta(hours=1)
+CLOCK_SKEW = timedelta(hours=1)
+"""How long before it is signed a certificate is valid already: its holder's clock may be behind."""
 _CA_DAYS = 3650
 
 
@@ -51,34 +54,52 @@ class Authority:
     @property
     def certificate_pem(self) -> bytes:
         """Return what clients and the server trust."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
+        return _pem(self.certificate)
 
     @property
     def key_pem(self) -> bytes:
         """Return the CA's private key."""
         return _key_pem(self.key)
 
-    def issue_server(self, hosts: Sequence[str], days: int) -> Issued:
+    def issue_server(self, hosts: Sequence[str], days: float) -> Issued:
         """Sign a server certificate for DNS names and IP addresses, and for `SERVER_NAME`."""
         names: list[x509.GeneralName] = [_host_name(host) for host in dict.fromkeys((SERVER_NAME, *hosts))]
-        return self._issue(SERVER_NAME, names, ExtendedKeyUsageOID.SERVER_AUTH, days)
+        key = ec.generate_private_key(ec.SECP256R1())
+        lifetime = timedelta(days=days)
+        certificate = self._sign(
+            key.public_key(), SERVER_NAME, names, ExtendedKeyUsageOID.SERVER_AUTH, lifetime
+        )
+        return Issued(certificate, _pem(certificate), _key_pem(key))
 
-    def issue_client(self, identity: Identity, days: int) -> Issued:
-        """Sign a client certificate whose SAN URI is the identity."""
+    def issue_client(self, identity: Identity, days: float) -> Issued:
+        """Make a key and sign a client certificate whose SAN URI is the identity."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self.sign_client(identity, key.public_key(), timedelta(days=days))
+        return Issued(certificate, _pem(certificate), _key_pem(key))
+
+    def sign_client(
+        self, identity: Identity, public_key: CertificatePublicKeyTypes, lifetime: timedelta
+    ) -> x509.Certificate:
+        """Sign a client certificate for a key that its holder made."""
         names = [x509.UniformResourceIdentifier(identity_uri(identity))]
-        return self._issue(identity.name, names, ExtendedKeyUsageOID.CLIENT_AUTH, days)
+        return self._sign(public_key, identity.name, names, ExtendedKeyUsageOID.CLIENT_AUTH, lifetime)
 
-    def _issue(
+    def _sign(
         self,
+        public_key: CertificatePublicKeyTypes,
         common_name: str,
         names: Sequence[x509.GeneralName],
         use: x509.ObjectIdentifier,
-        days: int,
-    ) -> Issued:
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = (
-            _builder(common_name, self.certificate.subject, days)
-            .public_key(key.public_key())
+        lifetime: timedelta,
+    ) -> x509.Certificate:
+        end = self.certificate.not_valid_after_utc
+        if datetime.now(UTC) >= end:
+            raise CertificateInvalid(
+                f"the CA expired on {end:%Y-%m-%d}: every kit must be made anew, with a new CA in a new home"
+            )
+        return (
+            _builder(common_name, self.certificate.subject, lifetime, end)
+            .public_key(public_key)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([use]), critical=True)
@@ -88,8 +109,6 @@ class Authority:
             )
             .sign(self.key, hashes.SHA256())
         )
-        pem = certificate.public_bytes(serialization.Encoding.PEM)
-        return Issued(certificate, pem, _key_pem(key))
 
 
 def identity_uri(identity: Identity) -> str:
@@ -102,7 +121,7 @@ def new_authority() -> Authority:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "transplant CA")])
     certificate = (
-        _builder("transplant CA", name, _CA_DAYS)
+        _builder("transplant CA", name, timedelta(days=_CA_DAYS))
         .public_key(key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
@@ -132,7 +151,10 @@ def load_authority(certificate_path: Path, key_path: Path) -> Authority:
     return Authority(certificate, key)
 
 
-def _builder(common_name: str, issuer: x509.Name, days: int) -> x509.CertificateBuilder:
+def _builder(
+    common_name: str, issuer: x509.Name, lifetime: timedelta, latest: datetime | None = None
+) -> x509.CertificateBuilder:
+    """Start a certificate; one that outlived its CA (`latest`) would promise what nobody will believe."""
     now = datetime.now(UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     return (
@@ -140,8 +162,8 @@ def _builder(common_name: str, issuer: x509.Name, days: int) -> x509.Certificate
         .subject_name(subject)
         .issuer_name(issuer)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCK_SKEW)
-        .not_valid_after(now + timedelta(days=days))
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(now + lifetime if latest is None else min(now + lifetime, latest))
     )
 
 
@@ -168,6 +190,10 @@ def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

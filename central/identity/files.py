@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from central.identity.authority import SERVER_NAME, Authority, Issued, load_authority
 from transplant.artifact.durable_file import storage_errors, sync_directory
 from transplant.errors import CertificateInvalid, InvalidSettings
+from transplant.rpc.channel import RENEWED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +94,7 @@ def write_kit(folder: Path, identity: Identity, center: str, ca_pem: bytes, issu
         "center": center,
         "server_name": SERVER_NAME,
     }
+    (folder / RENEWED).unlink(missing_ok=True)  # it would go before the new ones
     write_private(folder / "key.pem", issued.key_pem)
     write_private(folder / "cert.pem", issued.certificate_pem, mode=0o644)
     write_private(folder / "ca.pem", ca_pem, mode=0o644)

@@ -38,11 +38,7 @@ class IntakeServicer(intake_pb2_grpc.IntakeServicer):
         self, request_iterator: Iterator[intake_pb2.UploadRequest], context: grpc.ServicerContext
     ) -> Iterator[intake_pb2.UploadResponse]:
         """Receive chunks, answer with durable offsets."""
-        chunks = (
-            (request.upload_id, Chunk(request.offset, request.data, request.crc32c))
-            for request in request_iterator
-        )
-        for durable_offset in receive_chunks(self._center, caller_of(context), chunks):
+        for durable_offset in receive_chunks(self._center, caller_of(context), _chunks(request_iterator)):
             yield intake_pb2.UploadResponse(durable_offset=durable_offset)
 
     def Commit(
@@ -60,3 +56,12 @@ class IntakeServicer(intake_pb2_grpc.IntakeServicer):
         convert.refuse_unknown_fields(request)
         state = upload_status(self._center, caller_of(context), request.upload_id)
         return convert.upload_state_to_proto(state)
+
+
+def _chunks(requests: Iterator[intake_pb2.UploadRequest]) -> Iterator[tuple[str, Chunk]]:
+    """Unpack; while the next message is awaited nothing of the last one is kept, for a crowd waits here."""
+    for request in requests:
+        received = request.upload_id, Chunk(request.offset, request.data, request.crc32c)
+        del request
+        yield received
+        del received

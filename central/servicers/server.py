@@ -1,4 +1,4 @@
-"""The gRPC server: mTLS, interceptors, the five services, health, and reflection where it is wanted."""
+"""The gRPC server: mTLS, interceptors, our services, health, and reflection where it is wanted."""
 
 from __future__ import annotations
 
@@ -11,17 +11,21 @@ from grpc_reflection.v1alpha import reflection
 
 from central.servicers.access import AccessInterceptor
 from central.servicers.catalog import CatalogServicer
+from central.servicers.identity import IdentityServicer
 from central.servicers.intake import IntakeServicer
+from central.servicers.limits import CallLimits, LimitsInterceptor
 from central.servicers.merge import MergeServicer
 from central.servicers.probe import ProbeServicer
 from central.servicers.validation import ValidationServicer
 from central.servicers.watchers import Watchers
 from transplant.errors import InvalidSettings
-from transplant.rpc.channel import SERVER_OPTIONS, server_credentials
+from transplant.rpc.channel import SERVER_OPTIONS, renewable_server_credentials
 from transplant.rpc.status import ServerInterceptor
 from transplant.v1 import (
     catalog_pb2,
     catalog_pb2_grpc,
+    identity_pb2,
+    identity_pb2_grpc,
     intake_pb2,
     intake_pb2_grpc,
     merge_pb2,
@@ -33,10 +37,13 @@ from transplant.v1 import (
 )
 
 if TYPE_CHECKING:
+    from central.identity.renewal import Renewals
+    from central.identity.server_tls import ServerTls
     from central.usecases.center import Center
 
 SERVICES = (
     catalog_pb2.DESCRIPTOR.services_by_name["Catalog"].full_name,
+    identity_pb2.DESCRIPTOR.services_by_name["Identity"].full_name,
     intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name,
     merge_pb2.DESCRIPTOR.services_by_name["Merge"].full_name,
     probe_pb2.DESCRIPTOR.services_by_name["Probe"].full_name,
@@ -51,22 +58,34 @@ class CentralServer:
     Args:
         center: what the servicers work with.
         listen: host:port; port 0 takes any free one.
-        tls: CA certificate, server certificate and server key, PEM.
+        tls: the server's certificate, which may be renewed meanwhile.
+        renewals: how callers get their next certificates.
         threads: how many calls are worked on at a time.
         reflect: whether operators may ask for the list of services.
+        limits: what one caller may have under way; default: what suits the threads.
 
     Raises:
         InvalidSettings: if the address cannot be bound.
     """
 
     def __init__(
-        self, center: Center, listen: str, tls: tuple[bytes, bytes, bytes], *, threads: int, reflect: bool
+        self,
+        center: Center,
+        listen: str,
+        tls: ServerTls,
+        renewals: Renewals,
+        *,
+        threads: int,
+        reflect: bool,
+        limits: CallLimits | None = None,
     ) -> None:
         self._watchers = Watchers(threads // 2)
+        self._access = AccessInterceptor(center.registry, center.clock)
+        self._limits = LimitsInterceptor(limits or CallLimits.of(threads), center.clock)
         self._health = health.HealthServicer()
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
-            interceptors=[ServerInterceptor(), AccessInterceptor(center.registry, center.clock)],
+            interceptors=[ServerInterceptor(), self._limits, self._access],
             options=SERVER_OPTIONS,
             maximum_concurrent_rpcs=2 * threads,
         )
@@ -75,6 +94,7 @@ class CentralServer:
         merge_pb2_grpc.add_MergeServicer_to_server(MergeServicer(center, self._watchers), self._server)
         validation_pb2_grpc.add_ValidationServicer_to_server(ValidationServicer(center), self._server)
         probe_pb2_grpc.add_ProbeServicer_to_server(ProbeServicer(center), self._server)
+        identity_pb2_grpc.add_IdentityServicer_to_server(IdentityServicer(renewals), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if reflect:
             reflection.enable_server_reflection(
@@ -82,13 +102,16 @@ class CentralServer:
             )
         host = listen.rpartition(":")[0]
         try:
-            port = self._server.add_secure_port(listen, server_credentials(*tls))
+            credentials = renewable_server_credentials(tls.first, tls.renewed)
+            port = self._server.add_secure_port(listen, credentials)
         except RuntimeError as error:
             raise InvalidSettings(f"cannot listen on {listen}: is another server running there?") from error
         self.address = f"{host}:{port}"
 
     def start(self) -> None:
         """Accept calls, and say so to health checks."""
+        self._access.streams.start()
+        self._limits.patience.start()
         self._server.start()
         for service in ("", *SERVICES):
             self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
@@ -98,3 +121,5 @@ class CentralServer:
         self._health.enter_graceful_shutdown()
         self._watchers.close()
         self._server.stop(_GRACE_S).wait()
+        self._access.streams.close()
+        self._limits.patience.close()

@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from transplant.artifact.chunks import CHUNK_BYTES, Chunk, chunk_of, read_chunks, verify_chunk
+from transplant.artifact.chunks import CHUNK_BYTES, SENT_BYTES, Chunk, chunk_of, read_chunks, verify_chunk
 from transplant.artifact.digest import canonical_json, derive_seed, sha256_file, sha256_hex
 from transplant.artifact.durable_file import storage_errors, write_durably
 from transplant.errors import ChunkCorrupt, StorageFull
@@ -65,14 +65,14 @@ def test_a_bad_chunk_is_refused(chunk):
 
 
 def test_reading_ranges_in_chunks(tmp_path):
-    data = os.urandom(2 * CHUNK_BYTES + 10)
+    data = os.urandom(2 * SENT_BYTES + 10)
     path = tmp_path / "payload"
     path.write_bytes(data)
-    chunks = list(read_chunks(path, [ByteRange(3, 5), ByteRange(CHUNK_BYTES, len(data))]))
+    chunks = list(read_chunks(path, [ByteRange(3, 5), ByteRange(SENT_BYTES, len(data))]))
     assert [(chunk.offset, len(chunk.data)) for chunk in chunks] == [
         (3, 2),
-        (CHUNK_BYTES, CHUNK_BYTES),
-        (2 * CHUNK_BYTES, 10),
+        (SENT_BYTES, SENT_BYTES),
+        (2 * SENT_BYTES, 10),
     ]
     for chunk in chunks:
         verify_chunk(chunk)

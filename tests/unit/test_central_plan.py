@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from central.merge.plan import CompleteTeacher, KnownMerge, PlanPolicy, Situation, plan, waiting
 from central.merge.tasks import Host, MergeTask, learner_document, task_from_document
+from transplant.nets.learner_config import LearnerConfig
 from transplant.types import Route, Seam, Task
 
 BOTH = (Task.CLASSIFICATION, Task.SEGMENTATION)
@@ -61,6 +62,27 @@ def test_later_teachers_learn_into_the_resident_task_module():
     assert pairs(planned) == [(category, task, False) for category in ("cat", "cow") for task in BOTH]
     assert planned[0].task.host == Host("dog", "f-dog", "g-dog-classification")
     assert len({entry.task.key for entry in planned}) == 4
+
+
+def test_a_task_holds_the_numbers_of_its_image_size():
+    def planned(learner, side):
+        seams = dict.fromkeys(("f-dog", "f-cat"), Seam(64, side, side))
+        there = situation(
+            [teacher("cat", (Task.SEGMENTATION,))], [route("dog", Task.SEGMENTATION)], seams=seams
+        )
+        return plan(there, PlanPolicy(learner=learner_document(learner)))[0].task
+
+    names = ("steps", "batch", "synthetic_images", "held_out_images")
+    small, large = planned({"layers": 2}, 16), planned({"layers": 2}, 112)
+    default = LearnerConfig()
+    assert small.settings == {"layers": 2} | {name: getattr(default, name) for name in names}
+    assert LearnerConfig.from_dict(large.settings).synthetic_images == 1959
+    assert large.settings["steps"] < default.steps
+    assert small.key != large.key != planned({"layers": 2, "steps": 9}, 112).key
+    chosen = {"layers": 2, "steps": 9, "batch": 4, "synthetic_images": 77, "held_out_images": 5}
+    assert planned(chosen, 112).settings == chosen  # an operator's numbers are kept at any size
+    every = default.to_dict()  # what a task of an earlier release held at a small size
+    assert planned(every | dict.fromkeys(names), 16).key == planned(every, 16).key
 
 
 def test_a_routed_adapter_is_no_host():

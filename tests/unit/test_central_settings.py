@@ -31,6 +31,16 @@ def test_flags_win_over_the_environment_over_defaults(tmp_path, monkeypatch):
     assert LearnerConfig.from_dict(learner).steps == 7
 
 
+def test_what_nobody_chose_is_left_to_the_image_size_of_each_merge(tmp_path):
+    settings = read_settings({"home": tmp_path, "synthetic_images": 50})
+    learner = json.loads(settings.policy().plan.learner)
+    assert learner["synthetic_images"] == 50
+    assert not {"steps", "batch", "held_out_images", "seed"} & learner.keys()
+    document = json.loads(settings.document())
+    assert (document["steps"], document["batch"], document["synthetic_images"]) == (None, None, 50)
+    assert LearnerConfig.from_dict(learner) == LearnerConfig(synthetic_images=50)
+
+
 def test_every_mistake_is_told_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("TRANSPLANT_CENTRAL_STEPPS", "1")
     flags = {

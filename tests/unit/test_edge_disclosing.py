@@ -6,7 +6,7 @@ import os
 
 import pytest
 import torch
-from fakes.memory_center import MemoryCenter
+from fakes.taught_site import seal_squares, taught_squares
 from fakes.tiny_data import SquareData
 
 from edge.datasets.open_data import RememberedData
@@ -17,8 +17,6 @@ from edge.push import enqueue, push_outbox, request_merge
 from edge.seal import payload_path, read_sealed, seal_teacher
 from edge.settings import EdgeSettings
 from edge.site_home import SiteHome
-from edge.teach.recipe import Recipe
-from edge.teach.teach import teach
 from transplant.artifact.disclosed import load_answers, load_statistics
 from transplant.datafree.probe import answered_logits, probe_images
 from transplant.errors import DatasetInvalid, InvalidSettings, MergeNotPossible
@@ -31,19 +29,7 @@ BOTH = (Task.CLASSIFICATION, Task.SEGMENTATION)
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
     """A teacher with enough images of either class for statistics."""
-    data = RememberedData(SquareData(count=208))
-    recipe = Recipe(epochs=1, batch_size=16, learning_rate=0.01)
-    return teach(data, "vgg_small", recipe, tmp_path_factory.mktemp("teacher")), data
-
-
-@pytest.fixture
-def home(tmp_path):
-    return SiteHome(tmp_path / "home")
-
-
-@pytest.fixture
-def center(tmp_path):
-    return MemoryCenter(tmp_path / "center")
+    return taught_squares(tmp_path_factory.mktemp("teacher"), count=208, batch_size=16)
 
 
 @pytest.fixture(autouse=True)
@@ -53,14 +39,9 @@ def _no_settings_around(monkeypatch):
             monkeypatch.delenv(name)
 
 
-def _seal(taught, home, policy):
-    teacher, data = taught
-    return seal_teacher(teacher, data, home, site="site-a", category="square", policy=policy)
-
-
 @pytest.mark.parametrize("level", [Disclosure.MOMENTS, Disclosure.PCA])
 def test_statistics_are_sealed_beside_f(taught, home, level):
-    sealed = _seal(taught, home, Policy(level, directions=5))
+    sealed = seal_squares(taught, home, policy=Policy(level, directions=5))
     f, told, *modules = sealed.manifests()
     assert (told.kind, told.parents, len(modules)) == (ModuleKind.STATISTICS, (f.module_id,), 2)
     assert f.statistics.level is Disclosure.SCALE
@@ -69,22 +50,25 @@ def test_statistics_are_sealed_beside_f(taught, home, level):
     assert [one.sample_count for one in read.classes] == [104, 104]
     if level is Disclosure.PCA:
         assert read.classes[0].directions_KCHW.shape[0] == 5
-    assert _seal(taught, home, Policy(level, directions=5)) == read_sealed(home) == sealed
-    assert _seal(taught, home, Policy(level, directions=6)) != sealed or level is Disclosure.MOMENTS
+    assert seal_squares(taught, home, policy=Policy(level, directions=5)) == read_sealed(home) == sealed
+    assert (
+        seal_squares(taught, home, policy=Policy(level, directions=6)) != sealed
+        or level is Disclosure.MOMENTS
+    )
 
 
 def test_with_noise_nothing_exact_is_told_and_it_is_drawn_once(taught, home, tmp_path):
     noise = Noise(epsilon=2.0, delta=1e-6, clip_norm=20.0)
-    exact = _seal(taught, SiteHome(tmp_path / "exact"), Policy(Disclosure.MOMENTS))
-    sealed = _seal(taught, home, Policy(Disclosure.MOMENTS, noise=noise))
+    exact = seal_squares(taught, SiteHome(tmp_path / "exact"), policy=Policy(Disclosure.MOMENTS))
+    sealed = seal_squares(taught, home, policy=Policy(Disclosure.MOMENTS, noise=noise))
     told = sealed.statistics
     assert told.metrics == {"epsilon": 2.0, "delta": pytest.approx(1e-6)}
     assert sealed.category_module.statistics.channel_mean != exact.category_module.statistics.channel_mean
     read = load_statistics(told, payload_path(home.sealed, told.module_id))
     implied = sum(one.mean_C / 2 for one in read.classes)
     assert sealed.category_module.statistics.channel_mean == pytest.approx(implied.tolist(), rel=1e-4)
-    assert _seal(taught, home, Policy(Disclosure.MOMENTS, noise=noise)) == sealed
-    again = _seal(taught, SiteHome(tmp_path / "again"), Policy(Disclosure.MOMENTS, noise=noise))
+    assert seal_squares(taught, home, policy=Policy(Disclosure.MOMENTS, noise=noise)) == sealed
+    again = seal_squares(taught, SiteHome(tmp_path / "again"), policy=Policy(Disclosure.MOMENTS, noise=noise))
     assert again.statistics.module_id != told.module_id  # not a function of anything that others know
 
 
@@ -98,7 +82,7 @@ def test_too_few_images_are_said_before_anything_is_sealed(taught, home):
 
 def test_a_task_module_that_stays_at_home_is_not_even_sealed(taught, home, center):
     teacher, _ = taught
-    sealed = _seal(taught, home, Policy(ship=Ship.OUTPUTS))
+    sealed = seal_squares(taught, home, policy=Policy(ship=Ship.OUTPUTS))
     assert (sealed.manifests(), sealed.tasks, sealed.complete) == ((sealed.category_module,), BOTH, False)
     outbox = Outbox(home.outbox)
     enqueue(sealed, outbox)
@@ -122,7 +106,7 @@ def test_a_task_module_that_stays_at_home_is_not_even_sealed(taught, home, cente
 
 def test_what_was_answered_is_not_answered_again(taught, home, center, monkeypatch):
     teacher, _ = taught
-    sealed = _seal(taught, home, Policy(ship=Ship.OUTPUTS))
+    sealed = seal_squares(taught, home, policy=Policy(ship=Ship.OUTPUTS))
     enqueue(sealed, Outbox(home.outbox))
     push_outbox(Outbox(home.outbox), home, center)
     answered = answer_probes(center, home, teacher.net, sealed)
@@ -132,7 +116,7 @@ def test_what_was_answered_is_not_answered_again(taught, home, center, monkeypat
 
 def test_a_request_about_images_of_another_size_is_said(taught, home, center):
     teacher, _ = taught
-    sealed = _seal(taught, home, Policy(ship=Ship.OUTPUTS))
+    sealed = seal_squares(taught, home, policy=Policy(ship=Ship.OUTPUTS))
     enqueue(sealed, Outbox(home.outbox))
     push_outbox(Outbox(home.outbox), home, center)
     center.probe = center.probe.__class__(**{**vars(center.probe), "image_px": 64})
@@ -141,8 +125,8 @@ def test_a_request_about_images_of_another_size_is_said(taught, home, center):
 
 
 def test_a_site_that_ships_modules_after_all_seals_them(taught, home):
-    outputs = _seal(taught, home, Policy(ship=Ship.OUTPUTS))
-    modules = _seal(taught, home, Policy())
+    outputs = seal_squares(taught, home, policy=Policy(ship=Ship.OUTPUTS))
+    modules = seal_squares(taught, home, policy=Policy())
     assert outputs.category_module == modules.category_module
     assert (len(modules.task_modules), modules.answers, modules.complete) == (2, {}, True)
 

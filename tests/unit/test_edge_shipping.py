@@ -6,10 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from fakes.memory_center import MemoryCenter
-from fakes.tiny_data import SquareData
+from fakes.taught_site import seal_squares, taught_squares
 
-from edge.datasets.open_data import RememberedData
 from edge.datasets.site_dataset import Split
 from edge.disclosing import Policy
 from edge.evaluate import measure_net
@@ -17,10 +15,8 @@ from edge.outbox import EntryState, Outbox
 from edge.pull import cached_module, load_net, pull_version, read_version
 from edge.push import enqueue, push_outbox
 from edge.report import report_lines, write_report
-from edge.seal import payload_path, read_sealed, seal_teacher
+from edge.seal import payload_path, read_sealed
 from edge.site_home import SiteHome, read_document
-from edge.teach.recipe import Recipe
-from edge.teach.teach import teach
 from edge.validate import answer_candidates
 from transplant.errors import (
     ArtifactRejected,
@@ -42,29 +38,11 @@ class KilledError(BaseException):
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory):
     """One trained teacher, shared: only its artifacts differ between the tests."""
-    data = RememberedData(SquareData(count=32))
-    recipe = Recipe(epochs=1, batch_size=8, learning_rate=0.01)
-    return teach(data, "vgg_small", recipe, tmp_path_factory.mktemp("teacher")), data
-
-
-@pytest.fixture
-def home(tmp_path):
-    return SiteHome(tmp_path / "home")
-
-
-@pytest.fixture
-def center(tmp_path):
-    return MemoryCenter(tmp_path / "center")
-
-
-def _seal(taught, home, **changes):
-    teacher, data = taught
-    options = {"site": "site-a", "category": "square", "policy": Policy()} | changes
-    return seal_teacher(teacher, data, home, **options)
+    return taught_squares(tmp_path_factory.mktemp("teacher"), count=32, batch_size=8)
 
 
 def test_a_seal_says_what_it_is_and_where_it_comes_from(taught, home):
-    sealed = _seal(taught, home)
+    sealed = seal_squares(taught, home)
     f, classification, segmentation = sealed.manifests()
     assert (f.kind, f.task, f.parents) == (ModuleKind.CATEGORY, None, ())
     assert classification.parents == segmentation.parents == (f.module_id,)
@@ -77,27 +55,29 @@ def test_a_seal_says_what_it_is_and_where_it_comes_from(taught, home):
 
 
 def test_the_same_teacher_is_sealed_the_same_and_read_back(taught, home, tmp_path):
-    sealed = _seal(taught, home)
-    assert _seal(taught, home) == read_sealed(home) == sealed
-    assert _seal(taught, SiteHome(tmp_path / "other")) == sealed
-    assert _seal(taught, home, site="site-b") != sealed
+    sealed = seal_squares(taught, home)
+    assert seal_squares(taught, home) == read_sealed(home) == sealed
+    assert seal_squares(taught, SiteHome(tmp_path / "other")) == sealed
+    assert seal_squares(taught, home, site="site-b") != sealed
 
 
 def test_scale_needs_enough_images(taught, home):
     with pytest.raises(Exception, match="needs 100 images"):
-        _seal(taught, home, policy=Policy(Disclosure.SCALE))
+        seal_squares(taught, home, policy=Policy(Disclosure.SCALE))
     with pytest.raises(NotFound, match="nothing is sealed"):
         read_sealed(home)
 
 
 def test_the_outbox_keeps_order_and_states(taught, home):
-    sealed, outbox = _seal(taught, home), Outbox(home.outbox)
+    sealed, outbox = seal_squares(taught, home), Outbox(home.outbox)
     enqueue(sealed, outbox)
     enqueue(sealed, outbox)
     ids = [manifest.module_id for manifest in sealed.manifests()]
     assert [entry.module_id for entry in outbox.entries()] == ids
     outbox.mark(ids[0], EntryState.COMMITTED)
     outbox.put(sealed.manifests()[0])
+    assert [entry.module_id for entry in outbox.pending()] == ids  # the center has not decided
+    outbox.mark(ids[0], EntryState.REGISTERED)
     assert [entry.module_id for entry in outbox.pending()] == ids[1:]
     first = sealed.manifests()[0]
     assert outbox.shipped_bytes() == first.payload_bytes + len(first.canonical_bytes())
@@ -115,10 +95,10 @@ def test_a_damaged_entry_is_named(home):
         Outbox(home.outbox).entries()
 
 
-@pytest.mark.parametrize("moment", ["declare", "upload", "commit"])
+@pytest.mark.parametrize("moment", ["declare", "upload", "commit", "wait_for_verdict"])
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_a_push_killed_anywhere_ships_everything_once(taught, home, center, moment, which):
-    sealed = _seal(taught, home)
+    sealed = seal_squares(taught, home)
     enqueue(sealed, Outbox(home.outbox))
 
     def kill(call):
@@ -139,7 +119,7 @@ def test_a_push_killed_anywhere_ships_everything_once(taught, home, center, mome
 
 
 def test_a_commit_whose_answer_was_lost_is_found_registered(taught, home, center):
-    sealed, outbox = _seal(taught, home), Outbox(home.outbox)
+    sealed, outbox = seal_squares(taught, home), Outbox(home.outbox)
     enqueue(sealed, outbox)
     push_outbox(outbox, home, center)
     outbox.mark(sealed.category_module.module_id, EntryState.DECLARED)
@@ -151,7 +131,7 @@ def test_a_commit_whose_answer_was_lost_is_found_registered(taught, home, center
 
 def test_an_absent_center_leaves_the_queue_in_place(taught, home, center):
     outbox = Outbox(home.outbox)
-    enqueue(_seal(taught, home), outbox)
+    enqueue(seal_squares(taught, home), outbox)
     center.unreachable(1)
     with pytest.raises(CenterUnreachable):
         push_outbox(outbox, home, center)
@@ -159,7 +139,7 @@ def test_an_absent_center_leaves_the_queue_in_place(taught, home, center):
 
 
 def test_pull_verifies_caches_and_measures(taught, home, center, tmp_path):
-    sealed, (teacher, data) = _seal(taught, home), taught
+    sealed, (teacher, data) = seal_squares(taught, home), taught
     enqueue(sealed, Outbox(home.outbox))
     push_outbox(Outbox(home.outbox), home, center)
     with pytest.raises(NotFound):
@@ -191,7 +171,7 @@ def test_pull_verifies_caches_and_measures(taught, home, center, tmp_path):
 
 
 def test_a_module_that_changed_on_the_disk_is_refused(taught, home):
-    sealed = _seal(taught, home)
+    sealed = seal_squares(taught, home)
     path = payload_path(home.sealed, sealed.category_module.module_id)
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -206,7 +186,7 @@ def test_candidates_are_answered_once_and_again_after_a_crash(taught, home, cent
     teacher, data = taught
     founder = SiteHome(home.root / "founder")
     for site, category in ((founder, "circle"), (home, "square")):
-        sealed = _seal(taught, site, category=category, site=f"site-{category}")
+        sealed = seal_squares(taught, site, category=category, site=f"site-{category}")
         enqueue(sealed, Outbox(site.outbox))
         push_outbox(Outbox(site.outbox), site, center)
         ids = [manifest.module_id for manifest in sealed.manifests()]
@@ -252,7 +232,7 @@ def test_one_process_works_in_a_home(home):
 
 
 def test_a_full_disk_is_a_typed_error_and_leaves_the_queue(taught, home, monkeypatch):
-    sealed, outbox = _seal(taught, home), Outbox(home.outbox)
+    sealed, outbox = seal_squares(taught, home), Outbox(home.outbox)
     enqueue(sealed, outbox)
     before = outbox.entries()
 
@@ -267,7 +247,7 @@ def test_a_full_disk_is_a_typed_error_and_leaves_the_queue(taught, home, monkeyp
 
 
 def test_replacing_a_state_changes_nothing_else(taught, home):
-    sealed, outbox = _seal(taught, home), Outbox(home.outbox)
+    sealed, outbox = seal_squares(taught, home), Outbox(home.outbox)
     entry = outbox.put(sealed.category_module)
     moved = outbox.mark(entry.module_id, EntryState.DECLARED, "u-1")
     assert moved == replace(entry, state=EntryState.DECLARED, upload_id="u-1") == outbox.entries()[0]

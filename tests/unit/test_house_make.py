@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
-TARGETS = ("venv", "stubs", "stubs-check", "format", "lint", "test", "test-fast", "demo", "clean")
+TARGETS = ("venv", "stubs", "stubs-check", "format", "lint", "test", "test-fast", "fuzz", "demo", "clean")
 
 
 def _make(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

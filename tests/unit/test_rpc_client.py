@@ -12,9 +12,17 @@ from fakes.artifacts import sealed, sealed_task
 from fakes.center import FakeCenter
 from fakes.pki import Authority
 
-from transplant.errors import CenterUnreachable, CertificateInvalid, NotFound, UnexpectedFailure
+from transplant.errors import (
+    AdmissionPending,
+    ArtifactRejected,
+    CenterUnreachable,
+    CertificateInvalid,
+    NotFound,
+    UnexpectedFailure,
+    UploadIncomplete,
+)
 from transplant.rpc.client import CentralClient
-from transplant.rpc.messages import Event
+from transplant.rpc.messages import Event, UploadPhase
 from transplant.rpc.retry import RetryPolicy
 from transplant.types import MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict
 
@@ -200,3 +208,26 @@ def test_a_closed_client_says_so(authority, center):
     client.close()
     with pytest.raises(CenterUnreachable, match="closed"):
         client.list_merges()
+
+
+def test_a_verdict_is_waited_for_through_faults_and_restarts(client, center, tmp_path):
+    manifest, payload = sealed_task()
+    path = tmp_path / "payload"
+    path.write_bytes(payload)
+    upload_id = client.declare(manifest).upload_id
+    with pytest.raises(UploadIncomplete, match="commit it first"):
+        client.wait_for_verdict(upload_id)
+    client.upload(upload_id, path)
+    client.commit(upload_id, manifest.payload_sha256)
+    center.state.phases = [UploadPhase.RECEIVED] * 3
+    center.state.call_faults = [None, _unreachable]
+    center.restart()
+    assert client.wait_for_verdict(upload_id).registered
+    assert center.state.phases == []
+    center.state.phases = [UploadPhase.RECEIVED] * 2
+    with pytest.raises(AdmissionPending, match="has not decided"):
+        client.wait_for_verdict(upload_id, timeout_s=0)
+    center.state.phases = [UploadPhase.REJECTED]
+    rejected = client.wait_for_verdict(upload_id)
+    with pytest.raises(ArtifactRejected):
+        rejected.raise_rejection()

@@ -7,9 +7,9 @@ from fakes.artifacts import sealed, sealed_adapter, sealed_task
 
 from transplant.errors import DigestMismatch, InvalidSettings, ManifestInvalid
 from transplant.rpc import convert
-from transplant.rpc.messages import Declared, Event, ModuleSummary, UploadState
+from transplant.rpc.messages import Declared, Event, ModuleSummary, UploadPhase, UploadState
 from transplant.types import ByteRange, MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict
-from transplant.v1 import manifest_pb2, validation_pb2
+from transplant.v1 import intake_pb2, manifest_pb2, validation_pb2
 
 ROUTE = Route("dog", Task.SEGMENTATION, "1" * 64, "2" * 64, "3" * 64, "4" * 64)
 FOUNDER = Route("cat", Task.CLASSIFICATION, "1" * 64, None, "3" * 64, "4" * 64)
@@ -26,7 +26,11 @@ FOUNDER = Route("cat", Task.CLASSIFICATION, "1" * 64, None, "3" * 64, "4" * 64)
         ("route", ROUTE),
         ("route", FOUNDER),
         ("declared", Declared("u", "m", (ByteRange(0, 5), ByteRange(7, 9)), False)),
-        ("upload_state", UploadState(5, (ByteRange(5, 9),), True, "m")),
+        *(("upload_state", UploadState(5, (ByteRange(5, 9),), phase, "m")) for phase in UploadPhase),
+        (
+            "upload_state",
+            UploadState(9, (), UploadPhase.REJECTED, "m", "TensorNotFinite", "why", {"weights.norm": 2.5}),
+        ),
         ("module_summary", ModuleSummary("m", "s", "dog", ModuleKind.CATEGORY, None, 12)),
         ("module_summary", ModuleSummary("m", "s", "dog", ModuleKind.TASK, Task.SEGMENTATION, 12)),
         ("event", Event(3, "ModuleAccepted", "m", "d")),
@@ -42,6 +46,12 @@ def test_there_and_back(name, value):
     message = getattr(convert, f"{name}_to_proto")(value)
     again = type(message).FromString(message.SerializeToString())
     assert getattr(convert, f"{name}_from_proto")(again) == value
+
+
+def test_the_answer_of_a_center_from_before_there_were_phases_is_read():
+    for registered, phase in ((True, UploadPhase.REGISTERED), (False, UploadPhase.RECEIVING)):
+        old = intake_pb2.UploadStatusResponse(durable_offset=3, registered=registered, module_id="m")
+        assert convert.upload_state_from_proto(old) == UploadState(3, (), phase, "m")
 
 
 def test_a_candidate_is_its_key_and_its_route():

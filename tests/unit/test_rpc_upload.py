@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from fakes.center import FakeCenter
 from fakes.pki import Authority
 
-from transplant.artifact.chunks import CHUNK_BYTES, WINDOW_BYTES
+from transplant.artifact.chunks import SENT_BYTES, WINDOW_BYTES
 from transplant.errors import (
     CenterUnreachable,
     ChunkCorrupt,
+    DigestMismatch,
     NotFound,
     PayloadMalformed,
     QuotaExceeded,
@@ -48,7 +51,7 @@ def client(authority, center):
 @pytest.fixture
 def payload(tmp_path):
     path = tmp_path / "payload"
-    path.write_bytes(bytes(range(256)) * (5 * CHUNK_BYTES // 256) + b"tail")
+    path.write_bytes(bytes(range(256)) * (5 * SENT_BYTES // 256) + b"tail")
     return path
 
 
@@ -70,8 +73,8 @@ def test_sends_every_byte_and_tells_the_progress(client, center, payload):
 
 def test_runs_ahead_of_a_lazy_center_by_no_more_than_the_window(client, center, tmp_path):
     path = tmp_path / "big"
-    path.write_bytes(bytes(WINDOW_BYTES + 3 * CHUNK_BYTES))
-    center.state.ack_every = WINDOW_BYTES // CHUNK_BYTES  # one more and the two would wait for each other
+    path.write_bytes(bytes(WINDOW_BYTES + 3 * SENT_BYTES))
+    center.state.ack_every = WINDOW_BYTES // SENT_BYTES  # one more and the two would wait for each other
     client.upload(_declared(center, path), path)
     assert len(center.state.uploads["u-1"]) == path.stat().st_size
 
@@ -79,14 +82,14 @@ def test_runs_ahead_of_a_lazy_center_by_no_more_than_the_window(client, center, 
 def test_resumes_at_the_durable_offset_after_a_break(client, center, payload):
     center.state.chunk_faults = [None, None, _raise(CenterUnreachable("the link is cut"))]
     client.upload(_declared(center, payload), payload)
-    assert center.state.upload_offsets == [0, 2 * CHUNK_BYTES]
+    assert center.state.upload_offsets == [0, 2 * SENT_BYTES]
     assert bytes(center.state.uploads["u-1"]) == payload.read_bytes()
 
 
 def test_sends_a_corrupt_chunk_again(client, center, payload):
     center.state.chunk_faults = [_raise(ChunkCorrupt("crc")), None, _raise(ChunkCorrupt("crc"))]
     client.upload(_declared(center, payload), payload)
-    assert center.state.upload_offsets == [0, 0, CHUNK_BYTES]
+    assert center.state.upload_offsets == [0, 0, SENT_BYTES]
     assert bytes(center.state.uploads["u-1"]) == payload.read_bytes()
 
 
@@ -148,3 +151,21 @@ def test_a_file_that_shrank_is_reported_where_it_lies(client, center, payload):
 
     with pytest.raises(PayloadMalformed, match="cannot read"):
         client.upload(upload_id, payload, truncate)
+
+
+@pytest.mark.parametrize("sent_before", [0, 3 * SENT_BYTES, "all"])
+def test_a_file_that_is_not_what_was_sealed_is_named_here(client, center, payload, sent_before):
+    upload_id, content = _declared(center, payload), payload.read_bytes()
+    center.state.uploads[upload_id] += content if sent_before == "all" else content[:sent_before]
+    client.upload(upload_id, payload, sha256=hashlib.sha256(content).hexdigest())
+    center.state.uploads[upload_id] = bytearray(content[: SENT_BYTES if sent_before else 0])
+    payload.write_bytes(b"?" + content[1:])
+    with pytest.raises(DigestMismatch, match=f"{payload} is not the payload that was sealed; seal it again"):
+        client.upload(upload_id, payload, sha256=hashlib.sha256(content).hexdigest())
+
+
+def test_a_chunk_that_is_sent_twice_is_hashed_once(client, center, payload):
+    center.state.chunk_faults = [None, _raise(ChunkCorrupt("crc")), _raise(CenterUnreachable("cut"))]
+    sealed = hashlib.sha256(payload.read_bytes()).hexdigest()
+    client.upload(_declared(center, payload), payload, sha256=sealed)
+    assert bytes(center.state.uploads["u-1"]) == payload.read_bytes()

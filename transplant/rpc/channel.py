@@ -21,25 +21,39 @@ from transplant.errors import CertificateInvalid
 from transplant.types import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    ServerTls = tuple[bytes, bytes, bytes]
+
 MESSAGE_BYTES = 4 << 20
+RENEWED = "renewed.pem"
+"""Key and certificate in one file, while a kit is being renewed; see `transplant.rpc.renewal`."""
 _KEEPALIVE_MS = 20_000
+_PING_TIMEOUT_MS = 10_000
 
 _COMMON_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", _PING_TIMEOUT_MS),  # a minute by default, whatever the line above says
+    # By default pings end after two without data, and a silent watch or an idle link would be forgotten by
+    # the first router with a table of connections; and a dead peer would go unnoticed.
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
 )
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     *_COMMON_OPTIONS,
-    # Clients of this project ping this often; without these two the server would hang up on them.
+    # Clients of this project ping this often; without this the server would hang up on them.
     ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
-    ("grpc.keepalive_permit_without_calls", 1),
+    # How much of a payload may be under way to us in each stream. Left to itself gRPC guesses up to 16 MiB,
+    # and the guess is highest when the server is slow: a crowd of senders would fill its memory.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 1 << 20),
     ("grpc.so_reuseport", 0),  # a second server on the port is an error, not half of the calls
 )
-_CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
+CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
     *_COMMON_OPTIONS,
     ("grpc.enable_retries", 0),  # there is one retry policy, `transplant.rpc.retry`
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -74,18 +88,14 @@ class _KitDocument(BaseModel):
 def load_kit(directory: Path) -> Kit:
     """Read `ca.pem`, `cert.pem`, `key.pem` and `kit.json` and check that they can work together.
 
+    Where a renewal is half-way, the renewed key and certificate count.
+
     Raises:
         CertificateInvalid: if a file is missing or unreadable, a certificate is expired or not yet
             valid, was not issued by this CA, or the key belongs to another certificate.
     """
-    document = _read(directory / "kit.json")
-    ca, cert, key = (_read(directory / name) for name in ("ca.pem", "cert.pem", "key.pem"))
-    try:
-        fields = _KitDocument.model_validate_json(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise CertificateInvalid(f"{directory / 'kit.json'}: {path}: {first['msg']}") from error
+    fields = _kit_document(directory)
+    ca, (cert, key) = _read(directory / "ca.pem"), _own_pair(directory)
     check_certificate(ca, cert, key, directory)
     return Kit(
         role=fields.role,
@@ -96,6 +106,15 @@ def load_kit(directory: Path) -> Kit:
         cert=cert,
         key=key,
     )
+
+
+def kit_address(directory: Path) -> str:
+    """Return the center's address of a kit, whatever state its certificate is in.
+
+    Raises:
+        CertificateInvalid: if there is no kit.json, or it says something else.
+    """
+    return _kit_document(directory).center
 
 
 def write_kit(directory: Path, kit: Kit) -> None:
@@ -116,8 +135,17 @@ def write_kit(directory: Path, kit: Kit) -> None:
     (directory / "kit.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
-def check_certificate(ca: bytes, cert: bytes, key: bytes, where: Path) -> None:
+def check_certificate(
+    ca: bytes, cert: bytes, key: bytes, where: Path, names: tuple[str, str] = ("cert.pem", "key.pem")
+) -> None:
     """Check a certificate against its CA, its key and the calendar.
+
+    Args:
+        ca: certificate of the CA, PEM.
+        cert: the certificate, PEM.
+        key: its key, PEM.
+        where: folder of the three, for messages.
+        names: how the certificate and the key are called there.
 
     Raises:
         CertificateInvalid: see `load_kit`.
@@ -129,12 +157,12 @@ def check_certificate(ca: bytes, cert: bytes, key: bytes, where: Path) -> None:
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CertificateInvalid(f"the certificates and key in {where} do not fit: {error}") from error
     except InvalidSignature as error:
-        raise CertificateInvalid(f"cert.pem in {where} was not issued by the CA in ca.pem") from error
+        raise CertificateInvalid(f"{names[0]} in {where} was not issued by the CA in ca.pem") from error
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if own.public_key().public_bytes(*form) != private_key.public_key().public_bytes(*form):
-        raise CertificateInvalid(f"key.pem in {where} is not the key of cert.pem")
+        raise CertificateInvalid(f"{names[1]} in {where} is not the key of {names[0]}")
     now = datetime.now(UTC)
-    for name, certificate in (("ca.pem", authority), ("cert.pem", own)):
+    for name, certificate in (("ca.pem", authority), (names[0], own)):
         if now > certificate.not_valid_after_utc:
             raise CertificateInvalid(
                 f"{name} in {where} expired on {certificate.not_valid_after_utc:%Y-%m-%d}"
@@ -153,7 +181,7 @@ def open_channel(kit: Kit, address: str | None = None) -> grpc.Channel:
     `server_name` (or, where that is empty, the host of the address).
     """
     target = address or kit.center
-    options: list[tuple[str, int | str]] = list(_CLIENT_OPTIONS)
+    options: list[tuple[str, int | str]] = list(CLIENT_OPTIONS)
     if kit.server_name:
         options.append(("grpc.ssl_target_name_override", kit.server_name))
     host = target.rsplit(":", 1)[0].strip("[]")
@@ -166,6 +194,58 @@ def open_channel(kit: Kit, address: str | None = None) -> grpc.Channel:
 def server_credentials(ca: bytes, cert: bytes, key: bytes) -> grpc.ServerCredentials:
     """Return credentials of a server that takes only clients with a certificate of `ca`."""
     return grpc.ssl_server_credentials([(key, cert)], root_certificates=ca, require_client_auth=True)
+
+
+def renewable_server_credentials(
+    now: ServerTls, renewed: Callable[[], ServerTls | None]
+) -> grpc.ServerCredentials:
+    """Return credentials of a server whose certificate may change while it runs.
+
+    Args:
+        now: CA certificate, server certificate and key, PEM.
+        renewed: called at each handshake; the three to go on with, or None where nothing has changed.
+    """
+
+    def configuration(tls: ServerTls) -> grpc.ServerCertificateConfiguration:
+        ca, cert, key = tls
+        return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=ca)
+
+    def fetch() -> grpc.ServerCertificateConfiguration | None:
+        found = renewed()
+        return None if found is None else configuration(found)
+
+    return grpc.dynamic_ssl_server_credentials(
+        configuration(now),
+        fetch,  # pyright: ignore[reportArgumentType] - its documentation lets it return None, its stub does not
+        require_client_authentication=True,
+    )
+
+
+def _kit_document(directory: Path) -> _KitDocument:
+    document = _read(directory / "kit.json")
+    try:
+        return _KitDocument.model_validate_json(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        path = ".".join(str(part) for part in first["loc"])
+        raise CertificateInvalid(f"{directory / 'kit.json'}: {path}: {first['msg']}") from error
+
+
+def _own_pair(directory: Path) -> tuple[bytes, bytes]:
+    """Return certificate and key. A swap that runs meanwhile is seen whole: before, or after it."""
+    renewed = directory / RENEWED
+    while True:
+        pair = _read(directory / "cert.pem"), _read(directory / "key.pem")
+        try:
+            both = renewed.read_bytes()
+        except FileNotFoundError:
+            if pair == (_read(directory / "cert.pem"), _read(directory / "key.pem")):
+                return pair
+            continue  # a whole swap has passed between the two reads
+        except OSError as error:
+            raise CertificateInvalid(f"cannot read {renewed}: {error.strerror}") from error
+        key, mark, cert = both.partition(b"-----BEGIN CERTIFICATE-----")
+        return mark + cert, key
 
 
 def _read(path: Path) -> bytes:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import TYPE_CHECKING, Self
 
-from transplant.errors import DigestMismatch
+from transplant.errors import AdmissionPending, DigestMismatch, UploadIncomplete
 from transplant.rpc import convert
 from transplant.rpc.caller import Caller
 from transplant.rpc.channel import Kit, open_channel
+from transplant.rpc.convert_identity import described_from_proto
 from transplant.rpc.download import download_payload
+from transplant.rpc.messages import UploadPhase
+from transplant.rpc.renewal import renewed_kit, signing_request, swap_kit
 from transplant.rpc.retry import RetryPolicy
 from transplant.rpc.upload import Progress, upload_file
 from transplant.types import MergeState, MergeSummary, NetVersion, Route, Verdict
-from transplant.v1 import catalog_pb2, intake_pb2, merge_pb2, probe_pb2, validation_pb2
+from transplant.v1 import catalog_pb2, identity_pb2, intake_pb2, merge_pb2, probe_pb2, validation_pb2
 from transplant.v1.catalog_pb2_grpc import CatalogStub
+from transplant.v1.identity_pb2_grpc import IdentityStub
 from transplant.v1.intake_pb2_grpc import IntakeStub
 from transplant.v1.merge_pb2_grpc import MergeStub
 from transplant.v1.probe_pb2_grpc import ProbeStub
@@ -25,10 +31,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from transplant.artifact.manifest import Manifest
-    from transplant.rpc.messages import AskedProbe, Declared, Event, ModuleSummary, UploadState
+    from transplant.rpc.messages import AskedProbe, Declared, Described, Event, ModuleSummary, UploadState
 
 _PAGE = 500
 _COMMIT_S = 300.0
+_VERDICT_S = 900.0
+_VERDICT_POLL_S = 2.0
 FINAL_STATES = frozenset({MergeState.PUBLISHED, MergeState.REJECTED, MergeState.CANCELLED, MergeState.FAILED})
 
 
@@ -55,8 +63,14 @@ class CentralClient:
         call_s: float = 30.0,
         stream_s: float = 300.0,
     ) -> None:
-        self._channel = open_channel(kit, address)
+        self._address = address
         self._caller = Caller(policy or RetryPolicy(), call_s, stream_s)
+        self._connect(kit)
+
+    def _connect(self, kit: Kit) -> None:
+        self.kit = kit
+        self._channel = open_channel(kit, self._address)
+        self._identity = IdentityStub(self._channel)
         self._intake = IntakeStub(self._channel)
         self._catalog = CatalogStub(self._channel)
         self._merge = MergeStub(self._channel)
@@ -76,6 +90,36 @@ class CentralClient:
         self._caller.stopped.set()
         self._channel.close()
 
+    # --- identity ----------------------------------------------------------------------------------
+
+    def describe(self) -> Described:
+        """Ask who this kit is to the center, what time it is there, and what it speaks."""
+        return described_from_proto(
+            self._caller.unary(self._identity.Describe, identity_pb2.DescribeRequest())
+        )
+
+    def renew(self, directory: Path) -> Kit:
+        """Renew the kit in `directory`, which this client was made with, and go on with the new one.
+
+        No other thread may be calling meanwhile. If anything fails the old kit is still good and in use.
+
+        Raises:
+            NotAllowed: if the center does not renew over the wire, or it is too early.
+            CertificateInvalid: if what came back does not fit, or the folder cannot be written.
+        """
+        key, request = signing_request(self.kit)
+        answer = self._caller.unary(self._identity.Renew, identity_pb2.RenewRequest(csr=request))
+        kit = renewed_kit(self.kit, key, answer.certificate, directory)
+        swap_kit(directory, kit)
+        self.use(kit)
+        return kit
+
+    def use(self, kit: Kit) -> None:
+        """Go on with another kit of the same identity. No other thread may be calling meanwhile."""
+        old = self._channel
+        self._connect(kit)
+        old.close()
+
     # --- intake ------------------------------------------------------------------------------------
 
     def declare(self, manifest: Manifest) -> Declared:
@@ -93,8 +137,19 @@ class CentralClient:
         request = intake_pb2.UploadStatusRequest(upload_id=upload_id)
         return convert.upload_state_from_proto(self._caller.unary(self._intake.UploadStatus, request))
 
-    def upload(self, upload_id: str, path: Path, on_progress: Progress | None = None) -> None:
-        """Send the payload at `path` from the center's durable offset on, through any break."""
+    def upload(
+        self,
+        upload_id: str,
+        path: Path,
+        on_progress: Progress | None = None,
+        *,
+        sha256: str | None = None,
+    ) -> None:
+        """Send the payload at `path` from the center's durable offset on, through any break.
+
+        Raises:
+            DigestMismatch: if the file is not the one that `sha256` names.
+        """
         upload_file(
             self._caller,
             self._intake.Upload,
@@ -102,13 +157,35 @@ class CentralClient:
             upload_id,
             path,
             on_progress,
+            sha256,
         )
 
     def commit(self, upload_id: str, sha256: str) -> str:
-        """Ask the center to verify and register an uploaded module; returns its id."""
+        """Ask the center to verify and keep the bytes of an uploaded module; returns its id.
+
+        Whether the module is registered then, `wait_for_verdict` tells.
+        """
         request = intake_pb2.CommitRequest(upload_id=upload_id, sha256=sha256)
         # The center reads every byte of the payload before it answers.
         return self._caller.unary(self._intake.Commit, request, timeout_s=_COMMIT_S).module_id
+
+    def wait_for_verdict(self, upload_id: str, timeout_s: float = _VERDICT_S) -> UploadState:
+        """Wait until a committed module is registered or rejected, through restarts of the center.
+
+        Raises:
+            AdmissionPending: if it is not decided about after `timeout_s`; asking again is harmless.
+            UploadIncomplete: if it is not committed at all.
+        """
+        ends_s = time.monotonic() + timeout_s
+        pause_s = self._caller.policy.first_s
+        while not (state := self.upload_status(upload_id)).decided:
+            if state.phase is UploadPhase.RECEIVING:
+                raise UploadIncomplete(f"the upload {upload_id[:12]} is not committed: commit it first")
+            if time.monotonic() >= ends_s:
+                raise AdmissionPending(f"the center has not decided about {upload_id[:12]} yet: ask again")
+            self._caller.stopped.wait(random.uniform(0.5, 1.0) * pause_s)
+            pause_s = min(2 * pause_s, _VERDICT_POLL_S)
+        return state
 
     # --- catalog -----------------------------------------------------------------------------------
 

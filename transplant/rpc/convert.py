@@ -10,11 +10,17 @@ from transplant.rpc.convert_artifacts import (
     net_version_to_proto,
 )
 from transplant.rpc.convert_probes import asked_probe_from_proto, asked_probe_to_proto
+from transplant.rpc.convert_uploads import (
+    declared_from_proto,
+    declared_to_proto,
+    ranges_from_proto,
+    ranges_to_proto,
+    upload_state_from_proto,
+    upload_state_to_proto,
+)
 from transplant.rpc.convert_values import (
     candidate_from_proto,
     candidate_to_proto,
-    declared_from_proto,
-    declared_to_proto,
     enum_from_proto,
     event_from_proto,
     event_to_proto,
@@ -24,16 +30,12 @@ from transplant.rpc.convert_values import (
     metrics_to_proto,
     module_summary_from_proto,
     module_summary_to_proto,
-    ranges_from_proto,
-    ranges_to_proto,
     refuse_unknown_fields,
     route_from_proto,
     route_to_proto,
     task_from_proto,
     task_to_proto,
     unknown_field,
-    upload_state_from_proto,
-    upload_state_to_proto,
     verdict_from_proto,
     verdict_to_proto,
 )

@@ -99,6 +99,7 @@ def manifest_from_proto(message: manifest_pb2.Manifest) -> Manifest:
         raise ManifestInvalid(
             f"the manifest has {size} bytes; at most {DEFAULT_LIMITS.manifest_bytes} are read"
         )
+    _check_counts(message)
     path = unknown_field(message)
     if path is not None:
         raise ManifestInvalid(f"{path}: there is no such field")
@@ -139,6 +140,18 @@ def net_version_from_proto(message: catalog_pb2.NetVersion) -> NetVersion:
             f"version {message.number} of the net does not have the digest {message.digest!r}"
         )
     return parse_net_document(net_document(version))
+
+
+def _check_counts(message: manifest_pb2.Manifest) -> None:
+    """Refuse what is only long: two bytes on the wire become kilobytes once each part is looked at."""
+    for name, part, most in (
+        ("tensors", message.tensors, DEFAULT_LIMITS.tensors),
+        ("architecture.hyper_parameters", message.architecture.hyper_parameters, 32),
+        ("metrics", message.metrics, 64),
+        ("libraries", message.libraries, 64),
+    ):
+        if len(part) > most:
+            raise ManifestInvalid(f"{name}: {len(part)} are listed; at most {most} are read")
 
 
 def _fields(message: manifest_pb2.Manifest) -> Manifest:

@@ -1,4 +1,4 @@
-"""Protobuf messages to plain values and back: enums, figures, ranges, routes, merges, events."""
+"""Protobuf messages to plain values and back: enums, figures, routes, merges, events."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from transplant.errors import InvalidSettings
-from transplant.rpc.messages import Declared, Event, ModuleSummary, UploadState
-from transplant.types import ByteRange, MergeState, MergeSummary, ModuleKind, Route, Task, Verdict
-from transplant.v1 import catalog_pb2, intake_pb2, manifest_pb2, merge_pb2, validation_pb2
+from transplant.rpc.messages import Event, ModuleSummary
+from transplant.types import MergeState, MergeSummary, ModuleKind, Route, Task, Verdict
+from transplant.v1 import catalog_pb2, manifest_pb2, merge_pb2, validation_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -109,50 +109,6 @@ def metrics_from_proto(metrics: Iterable[manifest_pb2.Metric]) -> dict[str, floa
             raise InvalidSettings(f"the figure {metric.name[:64]!r} is given twice")
         figures[metric.name] = metric.value
     return figures
-
-
-def ranges_to_proto(ranges: Iterable[ByteRange]) -> list[intake_pb2.ByteRange]:
-    """Return byte ranges as messages."""
-    return [intake_pb2.ByteRange(start=piece.start, end=piece.end) for piece in ranges]
-
-
-def ranges_from_proto(ranges: Iterable[intake_pb2.ByteRange]) -> tuple[ByteRange, ...]:
-    """Return byte ranges as values."""
-    return tuple(ByteRange(piece.start, piece.end) for piece in ranges)
-
-
-def declared_to_proto(declared: Declared) -> intake_pb2.DeclareResponse:
-    """Return the answer to Declare."""
-    return intake_pb2.DeclareResponse(
-        upload_id=declared.upload_id,
-        module_id=declared.module_id,
-        missing=ranges_to_proto(declared.missing),
-        registered=declared.registered,
-    )
-
-
-def declared_from_proto(response: intake_pb2.DeclareResponse) -> Declared:
-    """Read the answer to Declare."""
-    return Declared(
-        response.upload_id, response.module_id, ranges_from_proto(response.missing), response.registered
-    )
-
-
-def upload_state_to_proto(state: UploadState) -> intake_pb2.UploadStatusResponse:
-    """Return the answer to UploadStatus."""
-    return intake_pb2.UploadStatusResponse(
-        durable_offset=state.durable_offset,
-        missing=ranges_to_proto(state.missing),
-        registered=state.registered,
-        module_id=state.module_id,
-    )
-
-
-def upload_state_from_proto(response: intake_pb2.UploadStatusResponse) -> UploadState:
-    """Read the answer to UploadStatus."""
-    return UploadState(
-        response.durable_offset, ranges_from_proto(response.missing), response.registered, response.module_id
-    )
 
 
 def module_summary_to_proto(summary: ModuleSummary) -> catalog_pb2.ModuleSummary:

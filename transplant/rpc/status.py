@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import grpc
+from grpc._cython import cygrpc
 
 from transplant.errors import (
     ERRORS,
@@ -14,7 +15,9 @@ from transplant.errors import (
     CertificateInvalid,
     NotAllowed,
     NotAuthenticated,
+    NotFound,
     TooLarge,
+    TooManyCalls,
     TransplantError,
     UnexpectedFailure,
 )
@@ -29,6 +32,7 @@ ERROR_KEY = "transplant-error"
 RETRY_KEY = "transplant-retry"
 _DETAIL_CHARS = 2000  # a status travels in HTTP/2 headers, whose total size is bounded
 _TLS_SIGNS = ("CERTIFICATE_VERIFY_FAILED", "SSL_ERROR_SSL", "Hostname Verification")
+_CROWDED = "Concurrent RPC limit exceeded!"  # gRPC's own words, before any interceptor of ours is asked
 _BY_STATUS: dict[grpc.StatusCode, type[TransplantError]] = {
     grpc.StatusCode.UNAVAILABLE: CenterUnreachable,
     grpc.StatusCode.DEADLINE_EXCEEDED: CenterUnreachable,
@@ -36,6 +40,7 @@ _BY_STATUS: dict[grpc.StatusCode, type[TransplantError]] = {
     grpc.StatusCode.UNAUTHENTICATED: NotAuthenticated,
     grpc.StatusCode.PERMISSION_DENIED: NotAllowed,
     grpc.StatusCode.RESOURCE_EXHAUSTED: TooLarge,
+    grpc.StatusCode.NOT_FOUND: NotFound,
 }
 
 Metadata = tuple[tuple[str, str], ...]
@@ -58,12 +63,29 @@ def from_rpc_error(error: grpc.RpcError) -> TransplantError:
         if key == ERROR_KEY and value in ERRORS:
             return ERRORS[value](details)
     status = error.code()
+    if status is grpc.StatusCode.RESOURCE_EXHAUSTED and details == _CROWDED:
+        return TooManyCalls(details)
     if status is grpc.StatusCode.UNAVAILABLE and any(sign in details for sign in _TLS_SIGNS):
         return CertificateInvalid(f"the center and this kit do not trust each other: {details}")
     if status is grpc.StatusCode.UNAVAILABLE and _hung_up_on(details):
         details += " (if the center is up, it may not accept the certificate of this kit)"
     kind = _BY_STATUS.get(status, UnexpectedFailure)
     return kind(f"{status.name}: {details}" if details else status.name)
+
+
+def end_call(context: grpc.ServicerContext, error: TransplantError) -> None:
+    """End a call from another thread than its own, with the status of `error`; one that has ended stays so.
+
+    `ServicerContext.abort` works in the call's own thread only, and that one may wait inside gRPC for a
+    message that never comes. gRPC's core can end it at once, whatever it waits for. The public way to that
+    is `cancel`, which has no status to give; the one below it has.
+    """
+    status = getattr(cygrpc.StatusCode, error.status.lower())
+    call = getattr(getattr(context, "_rpc_event", None), "call", None)
+    if call is None:
+        context.cancel()
+    else:
+        call.cancel(status, str(error)[:_DETAIL_CHARS])
 
 
 def _hung_up_on(details: str) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from transplant.artifact.chunks import WINDOW_BYTES, read_chunks
-from transplant.errors import PayloadMalformed, TransplantError, UploadIncomplete
+from transplant.artifact.chunks import CHUNK_BYTES, WINDOW_BYTES, read_chunks
+from transplant.errors import DigestMismatch, PayloadMalformed, TransplantError, UploadIncomplete
 from transplant.rpc.status import from_rpc_error
 from transplant.types import ByteRange
 from transplant.v1 import intake_pb2
@@ -17,6 +18,7 @@ from transplant.v1 import intake_pb2
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from transplant.artifact.chunks import Chunk
     from transplant.rpc.caller import Caller
     from transplant.rpc.messages import UploadState
 
@@ -30,16 +32,29 @@ def upload_file(
     upload_id: str,
     path: Path,
     on_progress: Progress | None = None,
+    sha256: str | None = None,
 ) -> None:
     """Send what the center does not have yet of the file at `path`.
 
     Every break asks for the durable offset again and opens a new stream there. As long as bytes become
     durable the transfer goes on; without progress it ends when the retry policy's deadline has passed.
 
+    Args:
+        caller: how calls are made.
+        method: the stub's Upload.
+        status: asks how far the upload is.
+        upload_id: which one.
+        path: the file.
+        on_progress: told (bytes durable at the center, bytes in all).
+        sha256: what the file must be; hashed on the way, so that a file that was damaged here is not
+            blamed on the link.
+
     Raises:
+        DigestMismatch: if the file is another one than `sha256` says; all of it was sent then.
         TransplantError: what the center refused for good, or the last error at the deadline.
     """
     size = path.stat().st_size
+    seal = None if sha256 is None else _Seal(path, sha256)
     durable: int | None = None  # nothing heard yet
 
     def attempt() -> bool:
@@ -54,7 +69,7 @@ def upload_file(
         if durable >= size:
             return True
         try:
-            for offset in _stream(caller, method, upload_id, path, ByteRange(durable, size)):
+            for offset in _stream(caller, method, upload_id, path, ByteRange(durable, size), seal):
                 durable = offset
                 if on_progress is not None:
                     on_progress(durable, size)
@@ -66,13 +81,17 @@ def upload_file(
 
     while not caller.policy.run(attempt, caller.stopped):
         pass
+    if seal is not None:
+        seal.check()
 
 
-def _stream(caller: Caller, method: Any, upload_id: str, path: Path, missing: ByteRange) -> Iterator[int]:
+def _stream(
+    caller: Caller, method: Any, upload_id: str, path: Path, missing: ByteRange, seal: _Seal | None
+) -> Iterator[int]:
     """Yield durable offsets while one stream lasts; ends when the last byte is durable."""
     caller.check_open()
     window = _Window(missing.start)
-    call = method(_requests(window, upload_id, path, missing), timeout=caller.stream_s)
+    call = method(_requests(window, upload_id, path, missing, seal), timeout=caller.stream_s)
     durable = missing.start
     try:
         for response in call:
@@ -92,18 +111,51 @@ def _stream(caller: Caller, method: Any, upload_id: str, path: Path, missing: By
 
 
 def _requests(
-    window: _Window, upload_id: str, path: Path, missing: ByteRange
+    window: _Window, upload_id: str, path: Path, missing: ByteRange, seal: _Seal | None
 ) -> Iterator[intake_pb2.UploadRequest]:
     """Yield chunks as fast as the window allows; runs in a thread of gRPC's."""
     try:
         for chunk in read_chunks(path, [missing]):
             if not window.wait_for(chunk.end):
                 return
+            if seal is not None:
+                seal.see(chunk)
             yield intake_pb2.UploadRequest(
                 upload_id=upload_id, offset=chunk.offset, data=chunk.data, crc32c=chunk.crc32c
             )
     except (OSError, EOFError) as error:
         window.fault = error  # raised where somebody can catch it: gRPC's thread would only log it
+
+
+class _Seal:
+    """The digest of a file that is read chunk by chunk, once if nothing breaks."""
+
+    def __init__(self, path: Path, sha256: str) -> None:
+        self._path = path
+        self._sha256 = sha256
+        self._digest = hashlib.sha256()
+        self._seen = 0
+        self._lock = threading.Lock()  # the thread of a broken stream may still be at its last chunk
+
+    def see(self, chunk: Chunk) -> None:
+        """Hash a chunk that follows on what was hashed; one that is sent again was hashed before."""
+        with self._lock:
+            if chunk.offset == self._seen:
+                self._digest.update(chunk.data)
+                self._seen = chunk.end
+
+    def check(self) -> None:
+        """Compare, reading what was not sent by this process, or was sent in other pieces.
+
+        Raises:
+            DigestMismatch: if the file is another one.
+        """
+        with self._lock, self._path.open("rb") as file:
+            file.seek(self._seen)
+            while data := file.read(CHUNK_BYTES):
+                self._digest.update(data)
+        if self._digest.hexdigest() != self._sha256:
+            raise DigestMismatch(f"{self._path} is not the payload that was sealed; seal it again")
 
 
 class _Window:

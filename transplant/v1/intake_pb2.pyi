@@ -1,11 +1,25 @@
 from transplant.v1 import manifest_pb2 as _manifest_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class UploadPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    UPLOAD_PHASE_UNSPECIFIED: _ClassVar[UploadPhase]
+    UPLOAD_PHASE_RECEIVING: _ClassVar[UploadPhase]
+    UPLOAD_PHASE_RECEIVED: _ClassVar[UploadPhase]
+    UPLOAD_PHASE_REGISTERED: _ClassVar[UploadPhase]
+    UPLOAD_PHASE_REJECTED: _ClassVar[UploadPhase]
+UPLOAD_PHASE_UNSPECIFIED: UploadPhase
+UPLOAD_PHASE_RECEIVING: UploadPhase
+UPLOAD_PHASE_RECEIVED: UploadPhase
+UPLOAD_PHASE_REGISTERED: UploadPhase
+UPLOAD_PHASE_REJECTED: UploadPhase
 
 class ByteRange(_message.Message):
     __slots__ = ("start", "end")
@@ -72,13 +86,21 @@ class UploadStatusRequest(_message.Message):
     def __init__(self, upload_id: _Optional[str] = ...) -> None: ...
 
 class UploadStatusResponse(_message.Message):
-    __slots__ = ("durable_offset", "missing", "registered", "module_id")
+    __slots__ = ("durable_offset", "missing", "registered", "module_id", "phase", "error", "reason", "figures")
     DURABLE_OFFSET_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     MODULE_ID_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FIGURES_FIELD_NUMBER: _ClassVar[int]
     durable_offset: int
     missing: _containers.RepeatedCompositeFieldContainer[ByteRange]
     registered: bool
     module_id: str
-    def __init__(self, durable_offset: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[ByteRange, _Mapping]]] = ..., registered: _Optional[bool] = ..., module_id: _Optional[str] = ...) -> None: ...
+    phase: UploadPhase
+    error: str
+    reason: str
+    figures: _containers.RepeatedCompositeFieldContainer[_manifest_pb2.Metric]
+    def __init__(self, durable_offset: _Optional[int] = ..., missing: _Optional[_Iterable[_Union[ByteRange, _Mapping]]] = ..., registered: _Optional[bool] = ..., module_id: _Optional[str] = ..., phase: _Optional[_Union[UploadPhase, str]] = ..., error: _Optional[str] = ..., reason: _Optional[str] = ..., figures: _Optional[_Iterable[_Union[_manifest_pb2.Metric, _Mapping]]] = ...) -> None: ...

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class IntakeStub:
-    """How a module comes in: declare, upload what is missing, commit. Every call is idempotent.
+    """How a module comes in: declare, upload what is missing, commit; then the center admits or rejects it, and
+    UploadStatus tells the verdict. Every call is idempotent. A module that was rejected is refused at Declare,
+    with the same error.
     """
 
     def __init__(self, channel):
@@ -58,7 +60,9 @@ class IntakeStub:
 
 
 class IntakeServicer:
-    """How a module comes in: declare, upload what is missing, commit. Every call is idempotent.
+    """How a module comes in: declare, upload what is missing, commit; then the center admits or rejects it, and
+    UploadStatus tells the verdict. Every call is idempotent. A module that was rejected is refused at Declare,
+    with the same error.
     """
 
     def Declare(self, request, context):
@@ -117,7 +121,9 @@ def add_IntakeServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Intake:
-    """How a module comes in: declare, upload what is missing, commit. Every call is idempotent.
+    """How a module comes in: declare, upload what is missing, commit; then the center admits or rejects it, and
+    UploadStatus tells the verdict. Every call is idempotent. A module that was rejected is refused at Declare,
+    with the same error.
     """
 
     @staticmethod

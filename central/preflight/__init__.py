@@ -1,0 +1,1 @@
+"""Preflight: what serving needs, looked at before sites depend on it."""
