@@ -189,7 +189,9 @@ def speed(
     mib: Annotated[int, typer.Option(min=1, max=512, help="size of the module of transport")] = 512,
     at_once: Annotated[int, typer.Option(min=1, max=48, help="its uploads at once, for the memory")] = 32,
     data: Annotated[str, typer.Option(help="of the teachers of encodings")] = "scenes",
-    categories: Annotated[str, typer.Option(help="of the teachers of encodings, by comma")] = "digit-1,digit-3",
+    categories: Annotated[
+        str, typer.Option(help="of the teachers of encodings, by comma")
+    ] = "digit-1,digit-3",
     seeds: Annotated[str, typer.Option(help="of the teachers of encodings, by comma")] = "0",
     epochs: Annotated[int | None, typer.Option(help="of the teachers of encodings")] = None,
 ) -> None:

@@ -1,0 +1,1 @@
+"""Many sites, one real merge server, and everything that can go wrong between them."""

@@ -1,3 +1,0 @@
-u8horse 2
-f32:B	
-I32u8J@6b610ed2adaebeeedea8ee1765a7c72c146a27eb5ef97b9fb3d4749cd237eaa3PZr@d40c5d1490f1965a73220a00f78007a0555dd6ff2274c02975ab963aca074493

@@ -1,30 +1,0 @@
-farm-1horse (2D
-	vgg_small
-image_px 
-channels
-widths
-hidden:B
-head.0.biasf32 ÿB
-head.0.weightf32B
-head.3.biasf32B
-head.3.weightf32 ¤B
-scores.0.biasf32 ÄB
-scores.0.weightf32 ÈB
-scores.1.biasf32 èB
-scores.1.weightf32B
-stages.0.0.biasf32 üB!
-stages.0.0.weightf32 œB
-stages.0.2.biasf32 @B!
-stages.0.2.weightf32 ¼B
-stages.1.0.biasf16 ¼.B!
-stages.1.0.weightf32 Ü.B
-stages.1.2.biasf32 Ü@B$
-stages.1.2.weightf32 ÿÿÿÿB%
-upsamplings.0.weightf32 €@B!
-upsamplings.1.weightf32B$
-upsamplings.2.weightf32 üSJ@aac6b76808ef042ad56d52ce5724c44bb71ea94013284e8dc40125b9c3b568eePü_Zb
-ioujğr@69118bb97de70f35de1488a4b2c391a622848236775eb6d3e8c85f98af811411z	
-pcau8z
-safetensorspcaz
-torch
-2.13.0+cpu
