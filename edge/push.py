@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edge.outbox import EntryState, Outbox, OutboxEntry, Rejection
 from edge.seal import SealedTeacher, payload_path
 from transplant.artifact.codec import read_manifest
+from transplant.artifact.compression import pays
 from transplant.errors import MergeNotPossible, TransplantError
 from transplant.rpc.messages import UploadPhase
 from transplant.types import ModuleKind
@@ -118,6 +119,7 @@ def _send(
         payload_path(home.sealed, entry.module_id),
         lambda done, of: on_progress(entry.module_id, done, of),
         sha256=manifest.payload_sha256,
+        squeezed=pays(manifest),
     )
     client.commit(declared.upload_id, manifest.payload_sha256)
     return outbox.mark(entry.module_id, EntryState.COMMITTED, declared.upload_id)

@@ -9,6 +9,7 @@ from central.usecases.commit_upload import commit_upload
 from central.usecases.declare import declare, upload_status
 from central.usecases.receive_chunks import receive_chunks
 from transplant.artifact.chunks import Chunk
+from transplant.artifact.compression import Squeezer
 from transplant.rpc import convert
 from transplant.v1 import intake_pb2, intake_pb2_grpc
 
@@ -60,8 +61,13 @@ class IntakeServicer(intake_pb2_grpc.IntakeServicer):
 
 def _chunks(requests: Iterator[intake_pb2.UploadRequest]) -> Iterator[tuple[str, Chunk]]:
     """Unpack; while the next message is awaited nothing of the last one is kept, for a crowd waits here."""
+    squeezer: Squeezer | None = None
     for request in requests:
-        received = request.upload_id, Chunk(request.offset, request.data, request.crc32c)
-        del request
+        data = request.data
+        if request.compression == intake_pb2.COMPRESSION_ZSTD:
+            squeezer = squeezer or Squeezer()
+            data = squeezer.restore(data)
+        received = request.upload_id, Chunk(request.offset, data, request.crc32c)
+        del request, data
         yield received
         del received

@@ -75,7 +75,13 @@ class MemoryCenter:
         return Declared("" if registered else f"u-{manifest.module_id}", manifest.module_id, (), registered)
 
     def upload(
-        self, upload_id: str, path: Path, on_progress: Callable[[int, int], None], *, sha256: str
+        self,
+        upload_id: str,
+        path: Path,
+        on_progress: Callable[[int, int], None],
+        *,
+        sha256: str,
+        squeezed: bool,  # noqa: ARG002 - there is no wire
     ) -> None:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
         self._called("upload")

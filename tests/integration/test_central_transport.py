@@ -7,11 +7,16 @@ import weakref
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
+from fakes.artifacts import TINY
 from fakes.real_center import manifest_with, real_center
 
 from central.usecases.receive_chunks import receive_chunks
 from transplant.artifact.chunks import SENT_BYTES, chunk_of
-from transplant.types import Identity, Role
+from transplant.artifact.codec import seal, write_artifact
+from transplant.artifact.encoding import Encoding
+from transplant.nets.architectures import build
+from transplant.types import Identity, ModuleKind, Role
 
 if TYPE_CHECKING:
     from transplant.rpc.client import CentralClient
@@ -51,6 +56,24 @@ def test_two_uploads_of_the_same_content_at_once_are_two_modules_and_one_blob(ce
     blobs = [each for each in (center.home / "store").rglob("*") if each.is_file()]
     assert [blob.name for blob in blobs] == [teacher.f.payload_sha256]
     assert blobs[0].read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("encoding", [Encoding.BF16, Encoding.INT8])
+def test_an_encoded_module_comes_in_compressed_and_is_stored_as_it_was_sealed(center, tmp_path, encoding):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        net = build(TINY, ModuleKind.CATEGORY, None)
+    f, payload = seal(
+        net, site="site-deer", category="deer", kind=ModuleKind.CATEGORY, task=None, architecture=TINY,
+        encoding=encoding,
+    )  # fmt: skip
+    path, client = write_artifact(tmp_path, f, payload), center.client("site-deer", deadline_s=30.0)
+    declared = client.declare(f)
+    client.upload(declared.upload_id, path, sha256=f.payload_sha256, squeezed=True)
+    client.commit(declared.upload_id, f.payload_sha256)
+    client.wait_for_verdict(f.module_id).raise_rejection()
+    back = client.download(f.module_id, tmp_path / "back")
+    assert back.read_bytes() == payload
 
 
 def test_whoever_waits_for_a_chunk_keeps_none(center):

@@ -19,7 +19,7 @@ CHUNK_BYTES = 1 << 20
 """The most that a chunk may have; 4 MiB and 256 KiB are both slower on loopback with mTLS."""
 
 SENT_BYTES = CHUNK_BYTES // 2
-"""What our senders put into a chunk: as fast as whole ones, and half the memory where a crowd is received."""
+"""What our senders put into a chunk: about as fast as whole ones, and less memory where a crowd comes in."""
 
 WINDOW_BYTES = 64 * CHUNK_BYTES
 """How far a sender runs ahead of the receiver's durable offset; a receiver acknowledges more often."""

@@ -2,8 +2,8 @@
 
 glibc gives threads arenas of their own: with one for each of dozens of calls, what one call freed is of no
 use to the next. Its default thresholds moreover hand blocks of a chunk's size back to the kernel at once and
-fault them in again, which costs as much CPU time as TLS. Both are measured in `transplant-bench speed
-transport`: at 32 uploads at once 350 MiB become 115, and an upload takes half the CPU time.
+fault them in again, which costs about as much CPU time as all the rest of an upload. benchmarks/NOTES.md has
+the figures.
 """
 
 from __future__ import annotations

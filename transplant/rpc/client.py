@@ -144,8 +144,16 @@ class CentralClient:
         on_progress: Progress | None = None,
         *,
         sha256: str | None = None,
+        squeezed: bool = False,
     ) -> None:
         """Send the payload at `path` from the center's durable offset on, through any break.
+
+        Args:
+            upload_id: what Declare answered.
+            path: the payload.
+            on_progress: told (bytes durable at the center, bytes in all).
+            sha256: what the file must be.
+            squeezed: whether chunks are compressed on the wire (`compression.pays` tells when that is wise).
 
         Raises:
             DigestMismatch: if the file is not the one that `sha256` names.
@@ -158,6 +166,7 @@ class CentralClient:
             path,
             on_progress,
             sha256,
+            squeezed=squeezed,
         )
 
     def commit(self, upload_id: str, sha256: str) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from transplant.artifact.chunks import CHUNK_BYTES, WINDOW_BYTES, read_chunks
+from transplant.artifact.compression import Squeezer
 from transplant.errors import DigestMismatch, PayloadMalformed, TransplantError, UploadIncomplete
 from transplant.rpc.status import from_rpc_error
 from transplant.types import ByteRange
@@ -33,6 +35,7 @@ def upload_file(
     path: Path,
     on_progress: Progress | None = None,
     sha256: str | None = None,
+    squeezed: bool = False,
 ) -> None:
     """Send what the center does not have yet of the file at `path`.
 
@@ -48,6 +51,7 @@ def upload_file(
         on_progress: told (bytes durable at the center, bytes in all).
         sha256: what the file must be; hashed on the way, so that a file that was damaged here is not
             blamed on the link.
+        squeezed: whether chunks are compressed on the wire; see `transplant.artifact.compression`.
 
     Raises:
         DigestMismatch: if the file is another one than `sha256` says; all of it was sent then.
@@ -55,6 +59,7 @@ def upload_file(
     """
     size = path.stat().st_size
     seal = None if sha256 is None else _Seal(path, sha256)
+    source = _Source(upload_id, path, seal, squeezed)
     durable: int | None = None  # nothing heard yet
 
     def attempt() -> bool:
@@ -69,7 +74,7 @@ def upload_file(
         if durable >= size:
             return True
         try:
-            for offset in _stream(caller, method, upload_id, path, ByteRange(durable, size), seal):
+            for offset in _stream(caller, method, source, ByteRange(durable, size)):
                 durable = offset
                 if on_progress is not None:
                     on_progress(durable, size)
@@ -85,13 +90,21 @@ def upload_file(
         seal.check()
 
 
-def _stream(
-    caller: Caller, method: Any, upload_id: str, path: Path, missing: ByteRange, seal: _Seal | None
-) -> Iterator[int]:
+@dataclass(frozen=True)
+class _Source:
+    """What is sent, whichever stream sends it."""
+
+    upload_id: str
+    path: Path
+    seal: _Seal | None
+    squeezed: bool
+
+
+def _stream(caller: Caller, method: Any, source: _Source, missing: ByteRange) -> Iterator[int]:
     """Yield durable offsets while one stream lasts; ends when the last byte is durable."""
     caller.check_open()
     window = _Window(missing.start)
-    call = method(_requests(window, upload_id, path, missing, seal), timeout=caller.stream_s)
+    call = method(_requests(window, source, missing), timeout=caller.stream_s)
     durable = missing.start
     try:
         for response in call:
@@ -106,23 +119,30 @@ def _stream(
         window.close()
         call.cancel()
     if window.fault is not None:
-        raise PayloadMalformed(f"cannot read {path}: {window.fault}") from window.fault
-    raise UploadIncomplete(f"the center ended the upload {upload_id} at byte {durable} of {missing.end}")
+        raise PayloadMalformed(f"cannot read {source.path}: {window.fault}") from window.fault
+    raise UploadIncomplete(
+        f"the center ended the upload {source.upload_id} at byte {durable} of {missing.end}"
+    )
 
 
-def _requests(
-    window: _Window, upload_id: str, path: Path, missing: ByteRange, seal: _Seal | None
-) -> Iterator[intake_pb2.UploadRequest]:
+def _requests(window: _Window, source: _Source, missing: ByteRange) -> Iterator[intake_pb2.UploadRequest]:
     """Yield chunks as fast as the window allows; runs in a thread of gRPC's."""
+    squeezer = Squeezer() if source.squeezed else None
     try:
-        for chunk in read_chunks(path, [missing]):
+        for chunk in read_chunks(source.path, [missing]):
             if not window.wait_for(chunk.end):
                 return
-            if seal is not None:
-                seal.see(chunk)
-            yield intake_pb2.UploadRequest(
-                upload_id=upload_id, offset=chunk.offset, data=chunk.data, crc32c=chunk.crc32c
+            if source.seal is not None:
+                source.seal.see(chunk)
+            request = intake_pb2.UploadRequest(
+                upload_id=source.upload_id, offset=chunk.offset, crc32c=chunk.crc32c
             )
+            smaller = None if squeezer is None else squeezer.squeeze(chunk.data)
+            if smaller is None:
+                request.data = chunk.data
+            else:
+                request.data, request.compression = smaller, intake_pb2.COMPRESSION_ZSTD
+            yield request
     except (OSError, EOFError) as error:
         window.fault = error  # raised where somebody can catch it: gRPC's thread would only log it
 

@@ -8,6 +8,11 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class Compression(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    COMPRESSION_UNSPECIFIED: _ClassVar[Compression]
+    COMPRESSION_ZSTD: _ClassVar[Compression]
+
 class UploadPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     UPLOAD_PHASE_UNSPECIFIED: _ClassVar[UploadPhase]
@@ -15,6 +20,8 @@ class UploadPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UPLOAD_PHASE_RECEIVED: _ClassVar[UploadPhase]
     UPLOAD_PHASE_REGISTERED: _ClassVar[UploadPhase]
     UPLOAD_PHASE_REJECTED: _ClassVar[UploadPhase]
+COMPRESSION_UNSPECIFIED: Compression
+COMPRESSION_ZSTD: Compression
 UPLOAD_PHASE_UNSPECIFIED: UploadPhase
 UPLOAD_PHASE_RECEIVING: UploadPhase
 UPLOAD_PHASE_RECEIVED: UploadPhase
@@ -48,16 +55,18 @@ class DeclareResponse(_message.Message):
     def __init__(self, upload_id: _Optional[str] = ..., module_id: _Optional[str] = ..., missing: _Optional[_Iterable[_Union[ByteRange, _Mapping]]] = ..., registered: _Optional[bool] = ...) -> None: ...
 
 class UploadRequest(_message.Message):
-    __slots__ = ("upload_id", "offset", "data", "crc32c")
+    __slots__ = ("upload_id", "offset", "data", "crc32c", "compression")
     UPLOAD_ID_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     upload_id: str
     offset: int
     data: bytes
     crc32c: int
-    def __init__(self, upload_id: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
+    compression: Compression
+    def __init__(self, upload_id: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., compression: _Optional[_Union[Compression, str]] = ...) -> None: ...
 
 class UploadResponse(_message.Message):
     __slots__ = ("durable_offset",)

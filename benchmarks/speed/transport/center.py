@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from transplant.artifact.manifest import Manifest
     from transplant.rpc.channel import Kit
 
-SITES = ("bench-0", "bench-1", "bench-2", "bench-3")
-"""A center lets one site have so many streams under way, and a crowd is more."""
+UPLOADS_A_SITE = 16
+"""A center lets one site have so many streams under way; a crowd comes from several."""
 _HOST = "127.0.0.1"
 _READY_S = 90.0
 _TICK_S = 0.05
@@ -39,21 +39,27 @@ class Upload:
     admission_s: float
 
 
+def site_name(number: int) -> str:
+    """Return the name of a site."""
+    return f"bench-{number}"
+
+
 class BenchCenter:
-    """`transplant-central serve` on a free port of loopback with the kits of `SITES`.
+    """`transplant-central serve` on a free port of loopback, with kits of as many sites as `uploads` need.
 
     Args:
         folder: everything lies below it.
-        uploads: how many a site may have open at a time.
+        uploads: how many there will be at a time.
     """
 
     def __init__(self, folder: Path, uploads: int) -> None:
+        self.sites = [site_name(number) for number in range(-(-uploads // UPLOADS_A_SITE))]
         self._folder = folder
         self._home = folder / "center"
         self._environment = dict(os.environ) | {
             "OMP_NUM_THREADS": "1",
             "PYTHONUNBUFFERED": "1",
-            "TRANSPLANT_CENTRAL_OPEN_UPLOADS": str(uploads + 1),
+            "TRANSPLANT_CENTRAL_OPEN_UPLOADS": str(2 * UPLOADS_A_SITE),
             "TRANSPLANT_CENTRAL_LOG_LEVEL": "warning",
         }
         command = [sys.executable, "-m", "central.cli", "serve", "--home", str(self._home)]
@@ -73,7 +79,7 @@ class BenchCenter:
         """
         home = ("--home", str(self._home))
         self._provision("ca", *home, "--host", _HOST)
-        for site in SITES:
+        for site in self.sites:
             kit = ("--category", CATEGORY, "--center", f"{_HOST}:7443", "--out", str(self._folder / site))
             self._provision("site", site, *home, *kit)
         self._child.start()
@@ -103,7 +109,7 @@ class BenchCenter:
     @property
     def kit(self) -> Kit:
         """Return the first site's kit."""
-        return load_kit(self._folder / SITES[0])
+        return load_kit(self._folder / self.sites[0])
 
     @property
     def server_tls(self) -> tuple[Path, Path, Path]:
@@ -111,9 +117,9 @@ class BenchCenter:
         identity = identity_folder(self._home)
         return identity.ca, identity.server, identity.server_key
 
-    def client(self, site: str = SITES[0]) -> CentralClient:
-        """Return a client of a site."""
-        return CentralClient(load_kit(self._folder / site), self.address)
+    def client(self, site: str | None = None) -> CentralClient:
+        """Return a client of a site; None: of the first."""
+        return CentralClient(load_kit(self._folder / (site or self.sites[0])), self.address)
 
     def _provision(self, *arguments: str) -> None:
         done = subprocess.run(

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.records import Record
-from benchmarks.speed.transport.center import SITES, BenchCenter, send, ship
+from benchmarks.speed.transport.center import BenchCenter, send, ship, site_name
 from benchmarks.speed.transport.flower import Flower
 from benchmarks.speed.transport.modules import modules_of
 from benchmarks.speed.transport.plain_grpcio import PlainClient, PlainServer
@@ -35,7 +35,7 @@ class Sizes:
 
     mib: int = 512
     repetitions: int = 5
-    flower_repetitions: int = 1
+    flower_repetitions: int = 3
     at_once: int = 32
 
 
@@ -101,18 +101,15 @@ def measured(sizes: Sizes, folder: Path, tell: Callable[[str], None]) -> Figures
     """
     with TemporaryDirectory(dir=folder, prefix="transport-") as temporary:
         place = Path(temporary)
-        modules = modules_of(SITES[0], sizes.mib, place / "payloads")
+        modules = modules_of(site_name(0), sizes.mib, place / "payloads")
         figures = Figures(sizes.mib, modules.path.stat().st_size)
-        with (
-            BenchCenter(place / "one", 1) as center,
-            Flower(place / "flower") as flower,
-            center.client() as client,
-        ):
+        with BenchCenter(place / "one", 1) as center, center.client() as client, ExitStack() as stack:
+            flower = stack.enter_context(Flower(place / "flower")) if sizes.flower_repetitions else None
             ship(client, modules.f, modules.f_path)
             _in_turns(figures, sizes, modules, center, client, flower, tell)
         with BenchCenter(place / "crowd", sizes.at_once) as center:
             idle_bytes = PeakMemory(center.pid).resident_bytes
-            for site in SITES:
+            for site in center.sites:
                 with center.client(site) as client:
                     ship(client, modules.f_of(site), modules.f_path)
             for count in (1, sizes.at_once):
@@ -131,7 +128,7 @@ def _in_turns(
     modules: Modules,
     center: BenchCenter,
     client: CentralClient,
-    flower: Flower,
+    flower: Flower | None,
     tell: Callable[[str], None],
 ) -> None:
     """Upload `repetitions` new modules, each round in the opposite order of the one before."""
@@ -155,7 +152,7 @@ def _in_turns(
             ]
             for turn in turns if number % 2 == 0 else turns[::-1]:
                 turn()
-            if number < sizes.flower_repetitions:
+            if flower is not None and number < sizes.flower_repetitions:
                 figures.note(FLOWER, flower.move(round(figures.payload_bytes / MIB), number))
             tell(figures.sentence())
     figures.plain_above_idle_bytes = memory.peak_bytes - idle_bytes
@@ -167,7 +164,7 @@ def _crowd(center: BenchCenter, modules: Modules, count: int) -> None:
     with ExitStack() as stack:
         jobs: list[Callable[[], None]] = []
         for index in range(count):
-            site = SITES[index % len(SITES)]
+            site = center.sites[index % len(center.sites)]
             client = stack.enter_context(center.client(site))
             own = modules.of(manifest, 1000 * count + index, site)
             jobs.append(partial(send, client, own, modules.path))

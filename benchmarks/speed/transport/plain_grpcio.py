@@ -59,7 +59,7 @@ class PlainServer:
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._process.terminate()
-        self._process.wait()
+        self._process.communicate()
 
     @property
     def pid(self) -> int:
