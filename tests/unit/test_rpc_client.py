@@ -103,6 +103,17 @@ def test_a_watch_goes_on_after_breaks_and_repeats_nothing(client, center):
     assert [event.event_id for event in islice(client.watch_events(after=2), 1)] == [3]
 
 
+def test_a_watch_goes_on_with_another_kit(client, center):
+    center.state.events = [Event(1, "ModuleAccepted", "m1", "")]
+    heard = client.watch_events()
+    assert next(heard).event_id == 1
+    client.use(client.kit)
+    with center.state.changed:
+        center.state.events.append(Event(2, "ModuleAccepted", "m2", ""))
+        center.state.changed.notify_all()
+    assert next(heard).event_id == 2
+
+
 def test_a_quiet_watch_is_not_a_failure(authority, center):
     policy = RetryPolicy(deadline_s=0.3, first_s=0.01, longest_s=0.02)
     with CentralClient(authority.kit(center.address), policy=policy, stream_s=0.2) as client:

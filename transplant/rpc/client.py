@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from transplant.errors import AdmissionPending, DigestMismatch, UploadIncomplete
 from transplant.rpc import convert
@@ -101,7 +101,7 @@ class CentralClient:
     def renew(self, directory: Path) -> Kit:
         """Renew the kit in `directory`, which this client was made with, and go on with the new one.
 
-        No other thread may be calling meanwhile. If anything fails the old kit is still good and in use.
+        See `use` for other threads. If anything fails the old kit is still good and in use.
 
         Raises:
             NotAllowed: if the center does not renew over the wire, or it is too early.
@@ -115,7 +115,10 @@ class CentralClient:
         return kit
 
     def use(self, kit: Kit) -> None:
-        """Go on with another kit of the same identity. No other thread may be calling meanwhile."""
+        """Go on with another kit of the same identity.
+
+        A watch, in whatever thread, goes on with it, too; no other thread may be calling otherwise.
+        """
         old = self._channel
         self._connect(kit)
         old.close()
@@ -248,7 +251,12 @@ class CentralClient:
         def request() -> catalog_pb2.WatchEventsRequest:
             return catalog_pb2.WatchEventsRequest(after_event_id=seen)
 
-        for message in self._caller.follow(self._catalog.WatchEvents, request):
+        def method(request: catalog_pb2.WatchEventsRequest, timeout: float) -> Any:
+            return self._catalog.WatchEvents(
+                request, timeout=timeout
+            )  # of the connection there is then: see use
+
+        for message in self._caller.follow(method, request):
             if message.event_id > seen:
                 seen = message.event_id
                 yield convert.event_from_proto(message)
