@@ -22,12 +22,12 @@ from central.servicers.access import certificate_of
 from central.servicers.patience import Patience, Wait
 from transplant.artifact.limits import DEFAULT_LIMITS
 from transplant.errors import InvalidSettings, TooLarge, TooManyCalls
+from transplant.rpc.handlers import behavior_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from transplant.ports.clock import Clock
-    from transplant.rpc.handlers import Behavior
     from transplant.types import Identity
 
 REQUEST_BYTES = DEFAULT_LIMITS.manifest_bytes + (64 << 10)
@@ -80,9 +80,7 @@ class LimitsInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         sends, answers = handler.request_streaming, handler.response_streaming
-        behavior: Behavior = getattr(
-            handler, f"{'stream' if sends else 'unary'}_{'stream' if answers else 'unary'}"
-        )
+        behavior = behavior_of(handler)
         parse: Callable[[bytes], Any] = handler.request_deserializer
 
         def request_of(requests: Iterator[bytes], wait: Wait) -> Any:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from central.servicers.lookout import Lookout
 from transplant.errors import TransplantError
 from transplant.rpc.status import end_call
 
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 CHECK_EVERY_S = 5.0
 UNCHECKED_S = 25.0
 """How long a stream may go on while its rights cannot be looked up: no longer than a lost right may last."""
-_TICK_S = 0.2  # of the machine's time: how soon the center's clock is seen to have moved on
 
 
 @dataclass(eq=False)
@@ -65,18 +65,17 @@ class OpenStreams:
         self._clock = clock
         self._open: set[OpenStream] = set()
         self._changing = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="open-streams", daemon=True)
+        self._due_s = 0.0
+        self._lookout = Lookout("open-streams", self._look_when_due)
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._due_s = self._clock.monotonic_s() + CHECK_EVERY_S
+        self._lookout.start()
 
     def close(self) -> None:
         """Stop looking; streams that are still open are not touched."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._lookout.close()
 
     @contextmanager
     def lasting(self, stream: OpenStream) -> Generator[None]:
@@ -116,13 +115,10 @@ class OpenStreams:
             log.info("ending %s: %s: %s", stream.method, error.code(), error)
             end_call(stream.context, error)
 
-    def _run(self) -> None:
-        due_s = self._clock.monotonic_s() + CHECK_EVERY_S
-        while not self._stopped.wait(_TICK_S):
-            if self._clock.monotonic_s() < due_s:
-                continue
-            try:
-                self.look()
-            except Exception:  # this thread is all that ends a stream: it must outlive a bug
-                log.exception("open streams could not be checked")
-            due_s = self._clock.monotonic_s() + CHECK_EVERY_S
+    def _look_when_due(self) -> None:
+        if self._clock.monotonic_s() < self._due_s:
+            return
+        try:
+            self.look()
+        finally:
+            self._due_s = self._clock.monotonic_s() + CHECK_EVERY_S

@@ -11,6 +11,7 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from central.servicers.lookout import Lookout
 from transplant.errors import CallerIdle
 from transplant.rpc.status import end_call
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from transplant.ports.clock import Clock
 
 log = logging.getLogger(__name__)
-
-_TICK_S = 0.2  # of the machine's time: how soon the center's clock is seen to have moved on
 
 
 class Wait:
@@ -56,18 +55,15 @@ class Patience:
         self._clock = clock
         self._waits: set[Wait] = set()
         self._changing = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="patience", daemon=True)
+        self._lookout = Lookout("patience", self.look)
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        self._lookout.start()
 
     def close(self) -> None:
         """Stop looking; calls that still wait are not touched."""
-        self._stopped.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        self._lookout.close()
 
     @contextmanager
     def with_caller(self, context: grpc.ServicerContext) -> Generator[Wait]:
@@ -98,10 +94,3 @@ class Patience:
                 error = CallerIdle(f"nothing was sent or read for {self._idle_s:g} s; go on in a new call")
                 log.info("ending a call: %s", error)
                 end_call(wait.context, error)
-
-    def _run(self) -> None:
-        while not self._stopped.wait(_TICK_S):
-            try:
-                self.look()
-            except Exception:  # this thread is all that ends an idle call: it must outlive a bug
-                log.exception("idle calls could not be looked for")

@@ -20,10 +20,6 @@ from transplant.errors import (
 )
 from transplant.types import Architecture, ModuleKind, Task
 
-PATHS = ("../../registry.sqlite", "/etc/passwd", "a/../../b", "..", "a\0b", "", "a" * 4096)
-OTHER_SEAM = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (8, 8)), ("hidden", (8,)))
-)
 attacks = Attacks()
 
 

@@ -19,11 +19,15 @@ def keep_freed_memory() -> bool:
 
     For processes that train or learn for a while; a server that only passes bytes on needs it not.
     """
+    return tell_glibc((_TRIM_THRESHOLD, _KEEP_BYTES), (_TOP_PAD, _PAD_BYTES), (_MMAP_THRESHOLD, _KEEP_BYTES))
+
+
+def tell_glibc(*settings: tuple[int, int]) -> bool:
+    """Set parameters of mallopt(3), pairs of name and value; return whether all were taken."""
     if not sys.platform.startswith("linux"):
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False  # another C library
-    settings = ((_TRIM_THRESHOLD, _KEEP_BYTES), (_TOP_PAD, _PAD_BYTES), (_MMAP_THRESHOLD, _KEEP_BYTES))
     return all(mallopt(name, value) == 1 for name, value in settings)

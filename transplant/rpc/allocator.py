@@ -8,8 +8,7 @@ the figures.
 
 from __future__ import annotations
 
-import ctypes
-import sys
+from transplant.nets.allocator import tell_glibc
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -2, -3, -8  # mallopt(3)
 _SETTINGS = (
@@ -25,10 +24,4 @@ def share_one_arena() -> bool:
 
     Learners have other needs and settings (`transplant.nets.allocator`) and run in processes of their own.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False  # another C library
-    return all(mallopt(name, value) == 1 for name, value in _SETTINGS)
+    return tell_glibc(*_SETTINGS)

@@ -19,12 +19,20 @@ def with_behavior(handler: Any, wrap: Callable[[Behavior], Behavior]) -> Any:
     """
     if handler is None:
         return None
-    shape = f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
-    return getattr(grpc, f"{shape}_rpc_method_handler")(
-        wrap(getattr(handler, shape)),
+    return getattr(grpc, f"{_shape(handler)}_rpc_method_handler")(
+        wrap(behavior_of(handler)),
         request_deserializer=handler.request_deserializer,
         response_serializer=handler.response_serializer,
     )
+
+
+def behavior_of(handler: Any) -> Behavior:
+    """Return what a handler's method does."""
+    return getattr(handler, _shape(handler))
+
+
+def _shape(handler: Any) -> str:
+    return f"{_arity(handler.request_streaming)}_{_arity(handler.response_streaming)}"
 
 
 def _arity(streaming: bool) -> str:
