@@ -18,7 +18,13 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from central.backup.manifest import MANIFEST_NAME, manifest_document, parse_manifest
 from transplant.artifact.digest import sha256_file
-from transplant.artifact.durable_file import storage_errors, sync_directory, sync_file, write_durably
+from transplant.artifact.durable_file import (
+    storage_errors,
+    sync_directory,
+    sync_file,
+    write_durably,
+    writing_durably,
+)
 from transplant.errors import BackupInvalid, InvalidSettings, RegistryDamaged
 
 if TYPE_CHECKING:
@@ -87,18 +93,8 @@ class _FolderWriter:
         if target.is_file() and sha256_file(target) == sha256:
             return
         target.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=target.parent)
-        temporary = Path(name)
-        try:
-            with path.open("rb") as source, os.fdopen(descriptor, "wb") as file:
-                _copy_checked(source, file, sha256)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(target)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(target.parent)
+        with path.open("rb") as source, writing_durably(target) as file:
+            _copy_checked(source, file, sha256)
 
     def finish(self, manifest: BackupManifest) -> None:
         sync_directory(self._objects)

@@ -13,6 +13,7 @@ from transplant.errors import StorageFull
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from typing import BinaryIO
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -48,9 +49,21 @@ def sync_directory(directory: Path) -> None:
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write `data` to `path` so that no reader and no crash ever sees half of it.
+    """Write `data` to `path` as `writing_durably` does.
 
-    Temporary file in the same folder (hence the same volume), fsync, rename, fsync of the folder.
+    Raises:
+        StorageFull: if the disk is full; `path` is then as it was before.
+    """
+    with writing_durably(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_durably(path: Path) -> Generator[BinaryIO]:
+    """Give a file to write in, which takes the place of `path` when the block is left without an exception.
+
+    No reader and no crash ever sees half of it: temporary file in the same folder (hence the same volume),
+    fsync, rename, fsync of the folder.
 
     Raises:
         StorageFull: if the disk is full; `path` is then as it was before.
@@ -60,7 +73,7 @@ def write_durably(path: Path, data: bytes) -> None:
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
