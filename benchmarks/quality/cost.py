@@ -33,6 +33,12 @@ class Meter:
         self.cpu_seconds = time.process_time() - self._cpu_s
         self.peak_rss_bytes = _peak_rss_bytes()
 
+    def add(self, other: Meter) -> None:
+        """Count the work of another stretch in, which this process was spared."""
+        self.seconds += other.seconds
+        self.cpu_seconds += other.cpu_seconds
+        self.peak_rss_bytes = max(self.peak_rss_bytes, other.peak_rss_bytes)
+
     def figures(self) -> dict[str, float | int]:
         """Return the fields of a record."""
         return {

@@ -13,6 +13,7 @@ from benchmarks.operator import drawings_of
 from benchmarks.quality.cells import EXTRA_METRICS, METRICS, Bench, Cell
 from benchmarks.quality.cost import Meter
 from benchmarks.quality.inner_life import keep_inner_life
+from benchmarks.quality.material import MaterialShelf, SharingLearner
 from benchmarks.quality.methods import METHODS
 from benchmarks.quality.plan import EXPERIMENTS
 from benchmarks.quality.proxy import proxy_images
@@ -27,7 +28,7 @@ from transplant.backdistill.closed_form import ClosedFormLearner
 from transplant.errors import DisclosureMissing, ForgettingDetected
 from transplant.nets.architecture_table import image_px, seam_of
 from transplant.nets.learner_config import LearnerConfig
-from transplant.nets.learning import AdapterProblem, LearnedAdapter, run_learner
+from transplant.nets.learning import AdapterProblem, run_learner
 from transplant.nets.measures import gap_closed, measure
 from transplant.nets.transplant_net import RouteNet
 from transplant.types import Disclosure
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
 
     from benchmarks.records import Record
     from transplant.nets.disclosures import DisclosedStatistics
+    from transplant.nets.learning import Learner
 
 PAPER_STEPS = 300
+
+_SHELF = MaterialShelf()  # of this process; its cells come one after another
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,11 @@ def run_cell(cell: Cell, setting: Setting) -> list[Record]:
     }
     before = {name: state_digest(each) for name, each in frozen.items()}
     problem = problem_of(cell, setting, teacher, host)
+    config = config_of(cell, setting)
+    learner = SharingLearner(_learner(config, cell), cell, setting, _SHELF)
     with Meter() as meter:
-        learned = _learn(problem, config_of(cell, setting), same_net=cell.category == cell.host)
+        learned = run_learner(learner, problem, config)
+    meter.add(learner.saved)
     route = RouteNet(teacher.category_module, learned.adapter, host.task_module(cell.task))
     figures, agreement = _measured(cell, setting, route, teacher)
     changed = [name for name, each in frozen.items() if state_digest(each) != before[name]]
@@ -164,10 +171,10 @@ def config_of(cell: Cell, setting: Setting) -> LearnerConfig:
     return LearnerConfig.from_dict(values)
 
 
-def _learn(problem: AdapterProblem, config: LearnerConfig, *, same_net: bool) -> LearnedAdapter:
-    if same_net and config.method == "closed-form":
-        return run_learner(ClosedFormLearner(alpha=1.0), problem, config)
-    return run_learner(learner_of(config), problem, config)
+def _learner(config: LearnerConfig, cell: Cell) -> Learner:
+    if cell.category == cell.host and config.method == "closed-form":
+        return ClosedFormLearner(alpha=1.0)
+    return learner_of(config)
 
 
 def _reorder(cell: Cell, channels: int) -> tuple[int, ...] | None:

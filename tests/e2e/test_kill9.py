@@ -38,6 +38,7 @@ class Assassin:
     def __init__(self, moments: list[tuple[str, Callable[[], bool], Child]]) -> None:
         self.waiting = list(moments)
         self.done: list[str] = []
+        self.happened: list[str] = []
 
     def look(self) -> None:
         """Kill if the moment has come."""
@@ -118,7 +119,7 @@ def killed(
         knife = threading.Thread(target=look_often, daemon=True)
         knife.start()
         try:
-            federation.run(lambda _happened: None, timeout_s=240)
+            federation.run(assassin.happened.extend, timeout_s=240)
             return outcome_of(federation), assassin, federation
         finally:
             watch.set()
@@ -152,7 +153,7 @@ def test_the_end_is_the_same(undisturbed: Ended, killed: tuple[Ended, Assassin, 
     ended, assassin, federation = killed
     restarts = {child.name: child.restarts for child in (federation.center, *federation.sites.values())}
     assert assassin.waiting == [], f"these moments never came: {[name for name, *_ in assassin.waiting]}"
-    assert sum(restarts.values()) == len(assassin.done), restarts
+    assert sum(restarts.values()) == len(assassin.done), assassin.happened
 
     # The same modules, the center's adapters among them: checkpoints and seeds, not luck.
     assert ended.modules == undisturbed.modules
