@@ -153,7 +153,10 @@ def test_the_end_is_the_same(undisturbed: Ended, killed: tuple[Ended, Assassin, 
     ended, assassin, federation = killed
     restarts = {child.name: child.restarts for child in (federation.center, *federation.sites.values())}
     assert assassin.waiting == [], f"these moments never came: {[name for name, *_ in assassin.waiting]}"
-    assert sum(restarts.values()) == len(assassin.done), assassin.happened
+    told = "\n".join(
+        [*assassin.happened, federation.center.log.read_text(encoding="utf-8", errors="replace")]
+    )
+    assert sum(restarts.values()) == len(assassin.done), told
 
     # The same modules, the center's adapters among them: checkpoints and seeds, not luck.
     assert ended.modules == undisturbed.modules
