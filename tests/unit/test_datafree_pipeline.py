@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -15,6 +16,9 @@ from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
 from transplant.nets.learner_config import LearnerConfig
 from transplant.nets.learning import AdapterProblem, LabelledSamples, run_learner
 from transplant.types import Disclosure
+
+if TYPE_CHECKING:
+    from transplant.types import Precision
 
 CONFIG = LearnerConfig(
     method="transplant",
@@ -91,7 +95,8 @@ def test_a_resumed_pipeline_ends_with_the_same_bits(problem: AdapterProblem, che
     assert whole.figures == resumed.figures
 
 
-def test_labelled_samples_join_the_batches(problem: AdapterProblem) -> None:
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_labelled_samples_join_the_batches(problem: AdapterProblem, precision: Precision) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (12, 3, 32, 32), generator=generator, dtype=torch.uint8)
     targets = (torch.arange(12) % 2).to(torch.uint8)
@@ -101,7 +106,7 @@ def test_labelled_samples_join_the_batches(problem: AdapterProblem) -> None:
     run_learner(
         TransplantLearner(),
         replace(problem, labelled=labelled),
-        replace(CONFIG, candidates=1, steps=40, learning_rate=1e-2, label_weight=3.0),
+        replace(CONFIG, candidates=1, steps=40, learning_rate=1e-2, label_weight=3.0, precision=precision),
         progress=lambda _s, _t, told: figures.append(told) if told else None,
     )
     assert figures[-1]["task"] < figures[0]["task"]

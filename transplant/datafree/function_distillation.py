@@ -178,8 +178,8 @@ def _labelled_losses(
     task = task_loss(logits, targets, problem.task)
     if problem.teacher_task_module is None:
         return task, torch.zeros(())
-    with torch.no_grad():
-        wanted = problem.teacher(features)
+    with torch.no_grad(), mixed_precision(config.precision, device_of(adapter)):
+        wanted = problem.teacher(features).to(torch.float32)
     return task, imitation_loss(logits, wanted, material.mean, material.deviation)
 
 
