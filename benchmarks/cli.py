@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.chaos.cli import chaos
+from benchmarks.claims.cli import claims
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
 from benchmarks.machine import fast_precision, this_machine
 from benchmarks.records import QUALITY_BENCHES, read_records
@@ -21,6 +22,7 @@ from transplant.types import Disclosure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(chaos, name="chaos")
+app.command("claims")(claims)
 
 
 @app.command()

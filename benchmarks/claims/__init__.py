@@ -1,0 +1,1 @@
+"""What the project claims (`claims.toml`), held against what was measured (`benchmarks/results`)."""
