@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "records.jsonl"
 QUALITY_BENCHES = ("exp1", "exp2", "exp3", "table4", "ablation")
+TRANSFER_BENCHES = ("layer-transfer", "l2t")
+"""Quality benches of teachers that learn from little data; their tables are others."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,9 @@ class Record:
     """One measured cell. Errors and accuracies in percent, sizes in bytes, times in seconds.
 
     `host` names the g_S of a transplanted route, `ship` what the site shipped where that is not modules,
-    `source` what x was synthesised from where `disclosure` does not say it, and `image_count` is how many
-    images `value` was measured on.
+    `source` what x was synthesised from where `disclosure` does not say it (or the nets that lent their
+    knowledge), `retained` how many layers were kept from a source net, and `image_count` is how many images
+    `value` was measured on.
     """
 
     bench: str
@@ -44,6 +47,7 @@ class Record:
     ship: str | None = None
     source: str | None = None
     synthetic_images: int | None = None
+    retained: int | None = None
     teacher: float | None = None
     floor: float | None = None
     baseline: float | None = None
@@ -68,7 +72,7 @@ class Record:
 
 _KEY = (
     "bench", "metric", "unit", "data", "arch", "method", "disclosure", "samples", "seed",
-    "category", "task", "layers", "kernel", "host", "ship", "source", "synthetic_images",
+    "category", "task", "layers", "kernel", "host", "ship", "source", "synthetic_images", "retained",
 )  # fmt: skip
 
 

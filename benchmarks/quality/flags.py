@@ -44,7 +44,7 @@ def plan_of(
         raise InvalidSettings(f"there is no quality bench {bench!r}; there are {', '.join(Bench)}")
     experiment = EXPERIMENTS[Bench(bench)]
     default_categories = experiment.categories_of(data)
-    named_tasks = _words("--tasks", tasks)
+    named_tasks = words_of("--tasks", tasks)
     unknown = [task for task in named_tasks or () if task not in set(Task)]
     if unknown:
         raise InvalidSettings(f"--tasks takes {', '.join(Task)}; got {', '.join(unknown)}")
@@ -53,18 +53,18 @@ def plan_of(
             bench=experiment.bench,
             data=data,
             arch=arch,
-            seeds=_numbers("--seeds", seeds) or (0,),
-            samples=_numbers("--samples", samples) or experiment.samples,
-            methods=_words("--methods", methods) or experiment.methods,
-            disclosures=_words("--disclosure", disclosure) or experiment.disclosures,
-            categories=_words("--categories", categories) or default_categories,
+            seeds=numbers_of("--seeds", seeds) or (0,),
+            samples=numbers_of("--samples", samples) or experiment.samples,
+            methods=words_of("--methods", methods) or experiment.methods,
+            disclosures=words_of("--disclosure", disclosure) or experiment.disclosures,
+            categories=words_of("--categories", categories) or default_categories,
             tasks=tuple(Task(task) for task in named_tasks) if named_tasks else experiment.tasks[data],
-            layers=_numbers("--layers", layers) or experiment.layers,
-            kernels=_numbers("--kernel", kernel) or experiment.kernels,
-            hosts=_words("--hosts", hosts) or _default_hosts(experiment, data),
-            ships=_words("--ship", ship) or ("modules",),
-            sources=_words("--sources", sources) or (None,),
-            synthetic_images=_numbers("--synthetic", synthetic) or experiment.synthetic_images,
+            layers=numbers_of("--layers", layers) or experiment.layers,
+            kernels=numbers_of("--kernel", kernel) or experiment.kernels,
+            hosts=words_of("--hosts", hosts) or _default_hosts(experiment, data),
+            ships=words_of("--ship", ship) or ("modules",),
+            sources=words_of("--sources", sources) or (None,),
+            synthetic_images=numbers_of("--synthetic", synthetic) or experiment.synthetic_images,
             epochs=epochs,
             steps=steps,
             precision=precision or fast_precision(),
@@ -76,7 +76,12 @@ def _default_hosts(experiment: Experiment, data: str) -> tuple[str | None, ...]:
     return experiment.hosts.get(data, (None,))
 
 
-def _words(flag: str, text: str | None) -> tuple[str, ...] | None:
+def words_of(flag: str, text: str | None) -> tuple[str, ...] | None:
+    """Return the words of a comma list, or None where the flag was left out.
+
+    Raises:
+        InvalidSettings: if one is empty or stands twice.
+    """
     if text is None:
         return None
     words = tuple(word.strip() for word in text.split(","))
@@ -87,8 +92,13 @@ def _words(flag: str, text: str | None) -> tuple[str, ...] | None:
     return words
 
 
-def _numbers(flag: str, text: str | None) -> tuple[int, ...] | None:
-    words = _words(flag, text)
+def numbers_of(flag: str, text: str | None) -> tuple[int, ...] | None:
+    """Return the whole numbers of a comma list, or None where the flag was left out.
+
+    Raises:
+        InvalidSettings: if one is no number, or as `words_of` does.
+    """
+    words = words_of(flag, text)
     if words is None:
         return None
     try:

@@ -28,20 +28,27 @@ def claim_folder(plan: Plan, setting: Setting) -> None:
     Raises:
         BenchmarkFailed: if the folder holds cells of other settings.
     """
-    path = setting.out / SETTINGS_FILE
-    setting.out.mkdir(parents=True, exist_ok=True)
-    held: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
-    name = f"{plan.bench.value}/{plan.data}/{plan.arch}"
     mine = {
         "epochs": plan.epochs,
         "steps": plan.steps,
         "precision": plan.precision,
         "proxy": None if setting.proxy is None else setting.proxy.name,
     }
+    claim_settings(setting.out, f"{plan.bench.value}/{plan.data}/{plan.arch}", mine)
+
+
+def claim_settings(out: Path, name: str, mine: dict[str, Any]) -> None:
+    """Write settings down under a name, or check that they are those of before.
+
+    Raises:
+        BenchmarkFailed: if the folder holds cells of other settings under this name.
+    """
+    path = out / SETTINGS_FILE
+    out.mkdir(parents=True, exist_ok=True)
+    held: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
     if held.setdefault(name, mine) != mine:
         raise BenchmarkFailed(
-            f"{setting.out} holds cells of {name} with {held[name]}, now asked are {mine}: "
-            "choose another --out"
+            f"{out} holds cells of {name} with {held[name]}, now asked are {mine}: choose another --out"
         )
     write_durably(path, json.dumps(held, indent=1, sort_keys=True).encode())
 

@@ -13,6 +13,7 @@ from benchmarks.quality.paper import paper_table
 from benchmarks.quality.plan import EXPERIMENTS
 from benchmarks.quality.summary import tables_of
 from benchmarks.quality.tables import Extras, papers_table, quality_table, speed_sentence
+from benchmarks.quality.transfer_page import transfer_parts
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -63,6 +64,9 @@ def markdown(directory: Path, records: Sequence[Record], pictures: Path) -> str:
         parts += [
             _shown(caption, each, directory) for caption, each in table_pictures(key, mine, extras, pictures)
         ]
+    parts += transfer_parts(
+        directory, records, pictures, lambda caption, path: _shown(caption, path, directory)
+    )
     inner = inner_pictures(directory, pictures)
     if inner:
         parts.append("## Inside the nets")

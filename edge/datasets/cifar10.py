@@ -56,6 +56,19 @@ class Cifar10Data:
         return from_arrays(self._category, split, _tiles(folder, part, chosen), labels, None)
 
 
+def all_tiles(root: Path, part: str, rows: np.ndarray | None = None) -> tuple[ByteArray, np.ndarray]:
+    """Return tiles (N, 32, 32, 3) and classes of "train" or "test"; without `rows` the classes alone.
+
+    Raises:
+        DatasetNotFound: if the pack is not there.
+    """
+    folder = pack_folder(root, "cifar10")
+    classes = pack_index(folder / f"cifar10_{part}.npz")["label"]
+    if rows is None:
+        return np.empty((0, _TILE_PX, _TILE_PX, 3), np.uint8), classes
+    return _tiles(folder, part, rows), classes[rows]
+
+
 def _tiles(folder: Path, part: str, rows: np.ndarray) -> ByteArray:
     """Read the tiles of the given rows, one sheet in memory at a time, in the order of `rows`."""
     images = np.empty((len(rows), _TILE_PX, _TILE_PX, 3), np.uint8)

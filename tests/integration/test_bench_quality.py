@@ -137,15 +137,15 @@ def test_an_interrupted_run_goes_on_and_a_damaged_teacher_is_named(tmp_path: Pat
 
 
 def test_a_changed_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    learn = cell_runner._learn
+    learn = cell_runner.run_learner
 
-    def careless(problem, config, *, same_net):
-        learned = learn(problem, config, same_net=same_net)
+    def careless(learner, problem, config):
+        learned = learn(learner, problem, config)
         with torch.no_grad():
             next(problem.host_task_module.parameters()).add_(1e-7)
         return learned
 
-    monkeypatch.setattr(cell_runner, "_learn", careless)
+    monkeypatch.setattr(cell_runner, "run_learner", careless)
     _draw(tmp_path, "digit-0")
     load_teacher.cache_clear()
     with pytest.raises(BenchmarkFailed, match=r"ForgettingDetected.*g_S changed"):

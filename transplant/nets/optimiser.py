@@ -35,7 +35,7 @@ def load_parameters(net: nn.Module, tensors: dict[str, Tensor]) -> None:
 
 
 def adam_step(
-    net: nn.Module, tensors: dict[str, Tensor], step: int, learning_rate: float
+    net: nn.Module, tensors: dict[str, Tensor], step: int, learning_rate: float, weight_decay: float = 0.0
 ) -> dict[str, Tensor]:
     """Apply one Adam update with the gradients that `net` holds; return the new tensors.
 
@@ -44,6 +44,7 @@ def adam_step(
         tensors: a state of `adam_state`.
         step: updates done before this one.
         learning_rate: of this step.
+        weight_decay: added to the gradient, as in Adam (not decoupled, as in AdamW).
     """
     new = {name: tensor.clone() for name, tensor in tensors.items()}
     names = [name for name, parameter in net.named_parameters() if parameter.grad is not None]
@@ -60,7 +61,7 @@ def adam_step(
             beta1=0.9,
             beta2=0.999,
             lr=learning_rate,
-            weight_decay=0.0,
+            weight_decay=weight_decay,
             eps=1e-8,
             maximize=False,
         )
