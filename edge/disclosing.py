@@ -47,7 +47,8 @@ class Noise:
 class Policy:
     """What a site tells: how much about its features, how exactly, and whether its task modules leave it.
 
-    `encoding` is how the weights of those modules that leave it are written.
+    `encoding` is how the weights of those modules that leave it are written; `lend` is the licence of use:
+    whether other sites may learn their own nets from them.
     """
 
     level: Disclosure = Disclosure.NONE
@@ -55,6 +56,7 @@ class Policy:
     noise: Noise | None = None
     ship: Ship = Ship.MODULES
     encoding: Encoding = Encoding.F32
+    lend: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; what is not the default only, so that older documents mean the same."""

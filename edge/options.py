@@ -93,6 +93,28 @@ Seed = Annotated[int | None, typer.Option(rich_help_panel=_TRAINING)]
 Threads = Annotated[int | None, typer.Option(help="0: as many as there are.", rich_help_panel=_TRAINING)]
 
 
+Lend = Annotated[
+    bool | None,
+    typer.Option(
+        "--lend/--no-lend", help="May other sites learn from these modules?", rich_help_panel=_POLICY
+    ),
+]
+TransferName = Annotated[
+    str | None, typer.Option("--transfer", help="none, layer, l2t, at, fm or lwf.", rich_help_panel=_TRAINING)
+]
+LenderName = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="catalog:CATEGORY/VERSION, torchvision:NAME or a module's file.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Retain = Annotated[
+    str | None, typer.Option(help="Of --transfer layer: how many layers, or auto.", rich_help_panel=_TRAINING)
+]
+
+
 def site_options(
     home: Home = None,
     kit: KitFolder = None,
@@ -105,6 +127,7 @@ def site_options(
     epsilon: Epsilon = None,
     delta: Delta = None,
     clip_norm: ClipNorm = None,
+    lend: Lend = None,
 ) -> None:
     """Who this site is and what it tells."""
 
@@ -127,6 +150,9 @@ def teacher_options(
     pretrained: Pretrained = None,
     seed: Seed = None,
     threads: Threads = None,
+    transfer: TransferName = None,
+    lender: LenderName = None,
+    retain: Retain = None,
 ) -> None:
     """What the teacher net learns, and how."""
 

@@ -107,7 +107,9 @@ def seal_teacher(
         architecture=teacher.architecture,
         statistics=figures,
         training=training,
+        parents=teacher.lenders,
         encoding=policy.encoding,
+        transfer_forbidden=not policy.lend,
     )
     write_artifact(home.sealed, f, payload)
     told_id = None
@@ -128,6 +130,7 @@ def seal_teacher(
             training=training,
             parents=(f.module_id,),
             encoding=policy.encoding,
+            transfer_forbidden=not policy.lend,
         )
         write_artifact(home.sealed, g, payload)
         task_modules[task.value] = g.module_id

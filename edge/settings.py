@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from edge.disclosing import Noise, Policy, Ship
+from edge.teach.borrowing import Transfer
 from edge.teach.recipe import Optimiser, Recipe, default_epochs
 from transplant.artifact.encoding import Encoding
 from transplant.errors import InvalidName, InvalidSettings
@@ -55,6 +56,10 @@ class EdgeSettings(BaseSettings):
     epsilon: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-6
     clip_norm: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    lend: bool = True
+    transfer: Transfer = Transfer.NONE
+    lender: str | None = None
+    retain: Annotated[str, Field(pattern=r"^(auto|\d{1,3})$")] = "auto"
     poll_interval_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
 
     @field_validator("tasks", mode="before")
@@ -142,7 +147,25 @@ class EdgeSettings(BaseSettings):
         noise = None
         if self.epsilon is not None and self.clip_norm is not None:
             noise = Noise(self.epsilon, self.delta, self.clip_norm)
-        return Policy(self.disclosure, self.directions, noise, self.ship, self.encoding)
+        return Policy(self.disclosure, self.directions, noise, self.ship, self.encoding, self.lend)
+
+    @property
+    def retained(self) -> int | None:
+        """Return how many layers are retained, or None where validation shall choose."""
+        return None if self.retain == "auto" else int(self.retain)
+
+    def required_lender(self) -> str | None:
+        """Return who lends, or None where nothing is borrowed.
+
+        Raises:
+            InvalidSettings: if --transfer was given without --from, or the other way round.
+        """
+        if (self.transfer is Transfer.NONE) != (self.lender is None):
+            raise InvalidSettings(
+                "--transfer says how to borrow and --from from whom: give both (catalog:CATEGORY/VERSION, "
+                "torchvision:NAME, or a sealed module's file), or neither"
+            )
+        return self.lender
 
     def required_category(self) -> str:
         """Return the category.
@@ -166,4 +189,6 @@ class EdgeSettings(BaseSettings):
 
 
 def _flag(name: str) -> str:
+    if name == "lender":
+        return "--from"
     return "--task" if name.startswith("tasks") else f"--{name.replace('_', '-')}"

@@ -10,6 +10,8 @@ import torch
 
 from edge.datasets.open_data import RememberedData, open_data, parse_spec
 from edge.site_home import SiteHome, write_document
+from edge.teach.borrowing import Loan
+from edge.teach.lender import open_lender
 from edge.teach.progress import shown_progress
 from edge.teach.teach import Teacher, teach
 from transplant.errors import InvalidSettings
@@ -80,6 +82,16 @@ class Site:
         """Open a connection to the center."""
         return CentralClient(self.kit, self.settings.center)
 
+    @cached_property
+    def loan(self) -> Loan | None:
+        """Return what the teacher borrows, its lender opened."""
+        text = self.settings.required_lender()
+        if text is None:
+            return None
+        known = self.settings.kit is not None or self.settings.site is not None
+        lender = open_lender(text, self.name if known else None, self.home, self.client)
+        return Loan(self.settings.transfer, lender, self.settings.retained)
+
     def teach(self, *, restart: bool = False) -> Teacher:
         """Train the teacher net, or read it back where it is trained; see `edge.teach.teach`."""
         if self.settings.threads:
@@ -94,4 +106,5 @@ class Site:
                 tasks=self.settings.tasks or None,
                 restart=restart,
                 progress=progress,
+                loan=self.loan,
             )

@@ -11,7 +11,14 @@ from central.registry.events_book import MODULE_ACCEPTED, MODULE_REJECTED
 from central.registry.values import Admission, AdmissionVerdict
 from central.usecases.admit_disclosed import check_disclosed, registered_parent
 from transplant.artifact.manifest import parse_manifest
-from transplant.errors import ArtifactRejected, ManifestInvalid, NotFound, RegistryDamaged, SeamMismatch
+from transplant.errors import (
+    ArtifactRejected,
+    ManifestInvalid,
+    NotFound,
+    RegistryDamaged,
+    SeamMismatch,
+    TransferForbidden,
+)
 from transplant.nets.disclosure_layouts import DISCLOSED_KINDS
 from transplant.types import ModuleKind
 
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_LENDERS = 4
 _COPIES = 6  # of the payload, that building a net from it may take: mapped, decoded, as float32, loaded
 
 
@@ -60,11 +68,11 @@ def parent_of(books: Books, manifest: Manifest) -> Manifest | None:
         AdmissionPending: if it is received and not decided about yet.
         NotFound: if it is not here, or was rejected.
         ManifestInvalid: if the manifest names no parent where it must, or somebody else's.
+        TransferForbidden: if a teacher learned from a module that its site does not lend.
         SeamMismatch: if the two do not fit.
     """
     if manifest.kind is ModuleKind.CATEGORY:
-        if manifest.parents:
-            raise ManifestInvalid("parents: a category module has none")
+        check_lenders(books, manifest)
         return None
     if len(manifest.parents) != 1:
         raise ManifestInvalid("parents: a task module has one, the category module it was trained on")
@@ -74,6 +82,27 @@ def parent_of(books: Books, manifest: Manifest) -> Manifest | None:
     elif parent.architecture != manifest.architecture:
         raise SeamMismatch("a task module has the architecture of the category module it was trained on")
     return parent
+
+
+def check_lenders(books: Books, manifest: Manifest) -> None:
+    """Check what a category module's teacher learned from: its parents, known here or public nets.
+
+    Raises:
+        ManifestInvalid: if they are more than one net and its parts, or no nets.
+        TransferForbidden: if another site's licence of use does not allow it.
+    """
+    if len(manifest.parents) > _LENDERS:
+        raise ManifestInvalid(f"parents: a category module names at most {_LENDERS}, whom it learned from")
+    for parent_id in manifest.parents:
+        if not books.modules.has(parent_id):
+            continue  # a public net, or another center's: all that can be told about it is its digest
+        lender = parse_manifest(books.modules.get(parent_id).manifest)
+        if lender.kind not in (ModuleKind.CATEGORY, ModuleKind.TASK):
+            raise ManifestInvalid(f"parents: a teacher learns from nets, not from {lender.kind}")
+        if lender.transfer_forbidden and lender.site != manifest.site:
+            raise TransferForbidden(
+                f"site {lender.site} does not allow that other sites learn from module {parent_id[:12]}"
+            )
 
 
 def _examined(center: Center, examiner: Examiner, upload: DeclaredUpload, manifest: Manifest) -> Finding:

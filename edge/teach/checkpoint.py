@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from transplant.types import Architecture, Task
 
 
+_RETAINED = "retained.json"
+
+
 @dataclass(frozen=True)
 class TrainingInputs:
     """What a training is a function of."""
@@ -34,10 +37,14 @@ class TrainingInputs:
     architecture: Architecture
     tasks: tuple[Task, ...]
     data_fingerprints: tuple[str, ...]
+    loan: dict[str, Any] | None = None
 
     def described(self) -> dict[str, Any]:
-        """Return the inputs as JSON values."""
-        return json.loads(canonical_json(asdict(self)))
+        """Return the inputs as JSON values; a training that borrows nothing keeps the key it always had."""
+        inputs = asdict(self)
+        if self.loan is None:
+            del inputs["loan"]
+        return json.loads(canonical_json(inputs))
 
     @property
     def key(self) -> str:
@@ -58,6 +65,8 @@ def save_checkpoint(directory: Path, inputs: TrainingInputs, state: TeachingStat
         tensors |= {
             f"optimizer.{number}.{name}": value for name, value in values.items() if isinstance(value, Tensor)
         }
+    if state.borrowed is not None:
+        tensors |= {f"borrowed.{name}": tensor for name, tensor in state.borrowed.tensors().items()}
     payload = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
     file = f"epoch-{len(state.history):04d}.safetensors"
     write_durably(directory / file, payload)
@@ -106,6 +115,8 @@ def load_checkpoint(directory: Path, inputs: TrainingInputs, state: TeachingStat
         raise CheckpointInvalid(f"{file} is damaged ({error}); train again with --restart") from error
     state.net.load_state_dict(_below("net.", tensors))
     state.best_weights = _below("best.", tensors)
+    if state.borrowed is not None:
+        state.borrowed.load(_below("borrowed.", tensors))
     optimizer = state.optimizer.state_dict()
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _below("optimizer.", tensors).items():
@@ -119,8 +130,32 @@ def load_checkpoint(directory: Path, inputs: TrainingInputs, state: TeachingStat
 def discard_checkpoint(directory: Path) -> None:
     """Forget a training, whatever state it is in."""
     (directory / "checkpoint.json").unlink(missing_ok=True)
+    (directory / _RETAINED).unlink(missing_ok=True)
     for old in directory.glob("epoch-*.safetensors"):
         old.unlink(missing_ok=True)
+
+
+def keep_retained(directory: Path, key: str, retained: int) -> None:
+    """Write down how many layers validation chose for the training of this key.
+
+    Raises:
+        StorageFull: if the disk is full.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    write_durably(directory / _RETAINED, json.dumps({"key": key, "retained": retained}).encode())
+
+
+def retained_for(directory: Path, key: str) -> int | None:
+    """Return what `keep_retained` wrote down for this key, or None."""
+    try:
+        document = json.loads((directory / _RETAINED).read_bytes())
+        return int(document["retained"]) if document["key"] == key else None
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointInvalid(
+            f"{directory / _RETAINED} is damaged ({error}); train with --restart"
+        ) from error
 
 
 def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

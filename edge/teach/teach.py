@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge.datasets.site_dataset import SiteData, Split
-from edge.teach.checkpoint import TrainingInputs, discard_checkpoint, load_checkpoint, save_checkpoint
+from edge.teach.borrowing import Transfer, fitting_layers
+from edge.teach.checkpoint import (
+    TrainingInputs,
+    discard_checkpoint,
+    keep_retained,
+    load_checkpoint,
+    retained_for,
+    save_checkpoint,
+)
 from edge.teach.progress import SilentProgress, TeachingProgress
 from edge.teach.teaching import EpochRecord, begin, run_epoch, taught_net
 from transplant.errors import DatasetInvalid
@@ -16,6 +24,8 @@ from transplant.nets.architecture_table import default_architecture
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edge.datasets.site_dataset import SiteDataset
+    from edge.teach.borrowing import Loan
     from edge.teach.recipe import Recipe
     from transplant.nets.teacher_net import TeacherNet
     from transplant.types import Architecture, Task
@@ -33,6 +43,8 @@ class Teacher:
     epochs: int
     seed: int
     best: EpochRecord
+    lenders: tuple[str, ...] = ()
+    """Digests of what it learned from: parents of its category module."""
 
 
 def teach(
@@ -44,6 +56,7 @@ def teach(
     tasks: tuple[Task, ...] | None = None,
     restart: bool = False,
     progress: TeachingProgress | None = None,
+    loan: Loan | None = None,
 ) -> Teacher:
     """Train until the recipe's end and keep the epoch that validates best.
 
@@ -57,8 +70,10 @@ def teach(
         tasks: which tasks to teach; None: all that the data can teach.
         restart: forget an earlier training first.
         progress: who is told.
+        loan: what it borrows from another net.
 
     Raises:
+        TransferNotPossible: if the lender does not fit.
         DatasetInvalid: if the data has no masks for a task that needs them, or training diverges on it.
         CheckpointInvalid: if the checkpoint belongs to another training or is damaged.
         UnknownArchitecture: if the architecture does not exist for images of this size.
@@ -69,10 +84,23 @@ def teach(
     for task in chosen:
         train.examples(task)  # says so at once where there is nothing to learn a task from
     architecture = default_architecture(architecture_id, train.image_px)
-    inputs = TrainingInputs(recipe, architecture, chosen, (train.fingerprint, validation.fingerprint))
+    inputs = TrainingInputs(
+        recipe,
+        architecture,
+        chosen,
+        (train.fingerprint, validation.fingerprint),
+        None if loan is None else loan.described(),
+    )
     if restart:
         discard_checkpoint(directory)
-    state = begin(architecture, chosen, recipe)
+    if loan is not None and loan.transfer is Transfer.LAYER and loan.retain is None:
+        loan = replace(loan, retain=retained_for(directory, inputs.key))
+        if loan.retain is None:
+            loan = replace(
+                loan, retain=_best_retained(loan, architecture, chosen, recipe, train, validation, told)
+            )
+            keep_retained(directory, inputs.key, loan.retain or 0)
+    state = begin(architecture, chosen, recipe, loan)
     if load_checkpoint(directory, inputs, state) and not state.finished(recipe):
         told.say(f"going on after epoch {len(state.history)}")
     while not state.finished(recipe):
@@ -98,4 +126,26 @@ def teach(
         len(state.history),
         recipe.seed,
         best,
+        () if loan is None else loan.lender.digests,
     )
+
+
+def _best_retained(
+    loan: Loan,
+    architecture: Architecture,
+    tasks: tuple[Task, ...],
+    recipe: Recipe,
+    train: SiteDataset,
+    validation: SiteDataset,
+    told: TeachingProgress,
+) -> int:
+    """Choose by validation how many layers to retain: a quarter of the training with each that fits."""
+    short = replace(recipe, epochs=max(1, recipe.epochs // 4))
+    scores: dict[int, float] = {}
+    for retained in range(fitting_layers(loan, begin(architecture, tasks, short).net) + 1):
+        state = begin(architecture, tasks, short, replace(loan, retain=retained))
+        while not state.finished(short):
+            run_epoch(state, train, validation, short)
+        scores[retained] = 0.0 if state.best is None else state.best.score
+        told.say(f"{retained} layers retained: {scores[retained]:.2f} on validation")
+    return max(scores, key=lambda retained: (scores[retained], retained))

@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from edge.datasets.site_dataset import VOID
 from edge.teach.augment import Augmentation
+from edge.teach.borrowing import Borrowed, Loan, Transfer, retain_from
 from edge.teach.losses import joint_loss, positive_weight
 from transplant.artifact.digest import derive_seed
+from transplant.nets.architecture_table import image_px
 from transplant.nets.measures import as_images, measure
 from transplant.nets.precision import mixed_precision
 from transplant.nets.task_module import ClassificationModule, SegmentationModule
@@ -49,6 +51,7 @@ class TeachingState:
     optimizer: torch.optim.Optimizer
     history: list[EpochRecord] = field(default_factory=list[EpochRecord])
     best_weights: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    borrowed: Borrowed | None = None
 
     @property
     def best(self) -> EpochRecord | None:
@@ -62,10 +65,19 @@ class TeachingState:
         return self.best is not None and len(self.history) - 1 - self.best.epoch >= recipe.patience
 
 
-def begin(architecture: Architecture, tasks: tuple[Task, ...], recipe: Recipe) -> TeachingState:
+def begin(
+    architecture: Architecture, tasks: tuple[Task, ...], recipe: Recipe, loan: Loan | None = None
+) -> TeachingState:
     """Return the state before the first epoch.
 
+    Args:
+        architecture: of the net.
+        tasks: that it is taught.
+        recipe: the settings.
+        loan: what it borrows; a loan of layers says how many.
+
     Raises:
+        TransferNotPossible: if the lender's layers or features do not fit.
         UnknownArchitecture: if the architecture is not in the table, or has no pretrained weights.
     """
     net = TeacherNet(architecture, tasks)
@@ -73,7 +85,14 @@ def begin(architecture: Architecture, tasks: tuple[Task, ...], recipe: Recipe) -
     if recipe.pretrained:
         load_pretrained_vgg16(net)
     net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - absent from the stubs
-    return TeachingState(net, _optimizer(net, recipe))
+    borrowed = None
+    if loan is not None and loan.transfer is Transfer.LAYER:
+        retain_from(loan, net, loan.retain or 0)
+    elif loan is not None:
+        borrowed = Borrowed(loan, net, image_px(architecture), recipe.seed)
+    added = [] if borrowed is None else borrowed.parameters()
+    trained = [weight for weight in net.parameters() if weight.requires_grad]
+    return TeachingState(net, _optimizer([*trained, *added], recipe), borrowed=borrowed)
 
 
 def run_epoch(
@@ -93,8 +112,10 @@ def run_epoch(
         on_batch: told (batches done, batches of this epoch) after every step.
     """
     epoch = len(state.history)
-    if epoch == recipe.sibling_epoch:
-        start_from_sibling(state.net)
+    if epoch == recipe.sibling_epoch and all(
+        weight.requires_grad for weight in state.net.task_modules.parameters()
+    ):
+        start_from_sibling(state.net)  # not over layers that were retained
     seed = derive_seed("epoch", str(recipe.seed), str(epoch))
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -172,18 +193,26 @@ def _train(
         images, targets = augmentation.apply(
             train.images[chosen], None if masks is None else masks[chosen], generator
         )
+        shown = as_images(images)
         with mixed:
-            logits, told = _logits(net, as_images(images), targets)
+            logits, told = _logits(net, shown, targets)
         loss = joint_loss(
             {task: value.to(torch.float32) for task, value in logits.items()},
             train.labels[chosen],
             told,
             weight,
         )
+        if state.borrowed is not None:
+            loss = loss + state.borrowed.penalty(shown)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(net.parameters(), recipe.gradient_norm)
         optimizer.step()
+        if state.borrowed is not None:
+            asked = train.labels[chosen] if Task.CLASSIFICATION.value in net.task_modules else targets
+            if asked is not None:
+                dropout = derive_seed("look-ahead", str(recipe.seed), str(epoch), str(number))
+                state.borrowed.after_step(shown, asked, weight, optimizer, dropout)
         total += loss.item() * len(chosen)
         on_batch(number + 1, len(batches))
     return total / len(train) if math.isfinite(total) else math.inf
@@ -208,9 +237,9 @@ def _logits(
     return logits, told
 
 
-def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def _optimizer(weights: list[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "adamw":
-        return torch.optim.AdamW(net.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
+        return torch.optim.AdamW(weights, recipe.learning_rate, weight_decay=recipe.weight_decay)
     return torch.optim.SGD(
-        net.parameters(), recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
+        weights, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
     )

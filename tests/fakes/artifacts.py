@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from transplant.artifact.codec import seal
+from transplant.artifact.encoding import Encoding
 from transplant.artifact.manifest import Manifest, TrainingRecord
 from transplant.nets.architecture_table import DEFAULT, adapter_architecture
 from transplant.nets.architectures import build
@@ -24,6 +25,8 @@ def sealed(
     parents: tuple[str, ...] = (),
     site: str = "site-a",
     category: str = "dog",
+    encoding: Encoding = Encoding.F32,
+    transfer_forbidden: bool = False,
 ) -> tuple[Manifest, bytes]:
     """Return a sealed module with seeded random weights."""
     with torch.random.fork_rng(devices=[]):
@@ -39,12 +42,18 @@ def sealed(
         metrics={"error": 3.25},
         training=TrainingRecord(sample_count=120, raw_bytes=368_640, seed=seed, epochs=2),
         parents=parents,
+        encoding=encoding,
+        transfer_forbidden=transfer_forbidden,
     )
 
 
-def sealed_task(architecture: Architecture = ARCHITECTURE, seed: int = 0) -> tuple[Manifest, bytes]:
+def sealed_task(
+    architecture: Architecture = ARCHITECTURE, seed: int = 0, encoding: Encoding = Encoding.F32
+) -> tuple[Manifest, bytes]:
     """Return a task module of a few chunks."""
-    return sealed(ModuleKind.TASK, Task.CLASSIFICATION, architecture, seed, parents=("a" * 64,))
+    return sealed(
+        ModuleKind.TASK, Task.CLASSIFICATION, architecture, seed, parents=("a" * 64,), encoding=encoding
+    )
 
 
 def sealed_adapter() -> tuple[Manifest, bytes]:

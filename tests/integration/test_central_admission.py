@@ -30,6 +30,7 @@ from transplant.errors import (
     NotFound,
     SeamMismatch,
     TensorNotFinite,
+    TransferForbidden,
     WeightsImplausible,
 )
 from transplant.rpc.messages import UploadPhase
@@ -255,10 +256,32 @@ def test_lineage_is_checked_at_admission(center, door):
     send(center, client, other, payload)
     with pytest.raises(SeamMismatch, match="the architecture of the category module"):
         settle(client, other.module_id)
-    orphan, payload = sealed(seed=4, parents=(dog.f.module_id,), **own)
-    send(center, client, orphan, payload)
-    with pytest.raises(ManifestInvalid, match="a category module has none"):
-        settle(client, orphan.module_id)
+    greedy, payload = sealed(seed=4, parents=tuple(f"{digit}" * 64 for digit in "abcde"), **own)
+    send(center, client, greedy, payload)
+    with pytest.raises(ManifestInvalid, match="at most 4, whom it learned from"):
+        settle(client, greedy.module_id)
+
+
+def test_a_teacher_learns_only_from_modules_that_are_lent(center, door):
+    door.open.set()
+    client, other = center.client("site-dog"), center.client("site-cat")
+    kept, payload = sealed(seed=5, site="site-dog", category="dog", transfer_forbidden=True)
+    send(center, client, kept, payload)
+    settle(client, kept.module_id)
+    assert client.get_manifest(kept.module_id).transfer_forbidden
+    public = "a" * 64
+    sealed_by_cat = {"site": "site-cat", "category": "cat"}
+    thief, payload = sealed(seed=6, parents=(kept.module_id,), **sealed_by_cat)
+    send(center, other, thief, payload)
+    with pytest.raises(TransferForbidden, match="site-dog does not allow"):
+        settle(other, thief.module_id)
+    honest, payload = sealed(seed=7, parents=(public,), **sealed_by_cat)
+    send(center, other, honest, payload)
+    settle(other, honest.module_id)
+    own, payload = sealed(seed=8, parents=(kept.module_id,), site="site-dog", category="dog")
+    send(center, client, own, payload)
+    settle(client, own.module_id)
+    assert client.get_manifest(own.module_id).parents == (kept.module_id,)
 
 
 def test_an_examiner_that_is_killed_in_the_middle_changes_nothing(tmp_path):

@@ -111,6 +111,7 @@ def seal(
     training: TrainingRecord | None = None,
     parents: Sequence[str] = (),
     encoding: Encoding = Encoding.F32,
+    transfer_forbidden: bool = False,
 ) -> tuple[Manifest, bytes]:
     """Return the manifest and the payload of a module: together they are the artifact.
 
@@ -142,7 +143,9 @@ def seal(
                 "python": platform.python_version(),
                 "safetensors": version("safetensors"),
                 "torch": version("torch"),
+                "transplant": version("transplant"),
             },
+            transfer_forbidden=transfer_forbidden,
         )
     except ValidationError as error:
         raise_manifest_invalid(error)

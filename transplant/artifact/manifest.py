@@ -77,6 +77,8 @@ class Manifest(Part):
     training: TrainingRecord = TrainingRecord()
     parents: Annotated[tuple[Sha256, ...], Field(max_length=64), FailFast()] = ()
     libraries: Annotated[dict[LibraryText, LibraryText], Field(max_length=64)] = {}  # noqa: RUF012
+    transfer_forbidden: bool = False
+    """The site's licence of use: others may answer questions with the module, but not learn from it."""
 
     @field_validator("tensors")
     @classmethod
@@ -111,7 +113,10 @@ class Manifest(Part):
 
     def canonical_bytes(self) -> bytes:
         """Return the document that is stored, sent and hashed."""
-        return canonical_json(self.model_dump(mode="json"))
+        document = self.model_dump(mode="json")
+        if not self.transfer_forbidden:
+            del document["transfer_forbidden"]  # what forbids nothing has the bytes that it always had
+        return canonical_json(document)
 
     @property
     def module_id(self) -> str:

@@ -83,6 +83,7 @@ def manifest_to_proto(manifest: Manifest) -> manifest_pb2.Manifest:
             manifest_pb2.LibraryVersion(name=name, version=manifest.libraries[name])
             for name in sorted(manifest.libraries)
         ],
+        transfer_forbidden=manifest.transfer_forbidden,
     )
 
 
@@ -201,6 +202,7 @@ def _fields(message: manifest_pb2.Manifest) -> Manifest:
             },
             "parents": tuple(message.parents),
             "libraries": _libraries(message.libraries),
+            "transfer_forbidden": message.transfer_forbidden,
         },
         strict=True,
     )

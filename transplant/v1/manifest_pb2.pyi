@@ -125,7 +125,7 @@ class LibraryVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Manifest(_message.Message):
-    __slots__ = ("schema_version", "site", "category", "kind", "task", "architecture", "seam", "tensors", "payload_sha256", "payload_bytes", "statistics", "metrics", "training", "parents", "libraries")
+    __slots__ = ("schema_version", "site", "category", "kind", "task", "architecture", "seam", "tensors", "payload_sha256", "payload_bytes", "statistics", "metrics", "training", "parents", "libraries", "transfer_forbidden")
     SCHEMA_VERSION_FIELD_NUMBER: _ClassVar[int]
     SITE_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
@@ -141,6 +141,7 @@ class Manifest(_message.Message):
     TRAINING_FIELD_NUMBER: _ClassVar[int]
     PARENTS_FIELD_NUMBER: _ClassVar[int]
     LIBRARIES_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FORBIDDEN_FIELD_NUMBER: _ClassVar[int]
     schema_version: int
     site: str
     category: str
@@ -156,4 +157,5 @@ class Manifest(_message.Message):
     training: TrainingRecord
     parents: _containers.RepeatedScalarFieldContainer[str]
     libraries: _containers.RepeatedCompositeFieldContainer[LibraryVersion]
-    def __init__(self, schema_version: _Optional[int] = ..., site: _Optional[str] = ..., category: _Optional[str] = ..., kind: _Optional[_Union[ModuleKind, str]] = ..., task: _Optional[_Union[Task, str]] = ..., architecture: _Optional[_Union[Architecture, _Mapping]] = ..., seam: _Optional[_Union[Seam, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., payload_sha256: _Optional[str] = ..., payload_bytes: _Optional[int] = ..., statistics: _Optional[_Union[FeatureStatistics, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., training: _Optional[_Union[TrainingRecord, _Mapping]] = ..., parents: _Optional[_Iterable[str]] = ..., libraries: _Optional[_Iterable[_Union[LibraryVersion, _Mapping]]] = ...) -> None: ...
+    transfer_forbidden: bool
+    def __init__(self, schema_version: _Optional[int] = ..., site: _Optional[str] = ..., category: _Optional[str] = ..., kind: _Optional[_Union[ModuleKind, str]] = ..., task: _Optional[_Union[Task, str]] = ..., architecture: _Optional[_Union[Architecture, _Mapping]] = ..., seam: _Optional[_Union[Seam, _Mapping]] = ..., tensors: _Optional[_Iterable[_Union[TensorSpec, _Mapping]]] = ..., payload_sha256: _Optional[str] = ..., payload_bytes: _Optional[int] = ..., statistics: _Optional[_Union[FeatureStatistics, _Mapping]] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., training: _Optional[_Union[TrainingRecord, _Mapping]] = ..., parents: _Optional[_Iterable[str]] = ..., libraries: _Optional[_Iterable[_Union[LibraryVersion, _Mapping]]] = ..., transfer_forbidden: _Optional[bool] = ...) -> None: ...
