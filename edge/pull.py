@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edge.seal import payload_path
-from transplant.artifact.codec import load_module, read_manifest
 from transplant.artifact.durable_file import write_durably
-from transplant.artifact.net_document import net_document, parse_net_document
+from transplant.artifact.net_document import net_document
+from transplant.artifact.net_folder import NetFolder
 from transplant.errors import NotFound
-from transplant.nets.transplant_net import TransplantNet
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import nn
-
     from edge.site_home import SiteHome
+    from transplant.nets.transplant_net import TransplantNet
     from transplant.rpc.client import CentralClient
     from transplant.types import NetVersion
 
@@ -52,11 +47,7 @@ def read_version(home: SiteHome, number: int = 0) -> NetVersion:
     Raises:
         NotFound: if it was not pulled.
     """
-    pulled = sorted(int(path.parent.name) for path in home.net.glob("*/net.json"))
-    if not pulled or (number and number not in pulled):
-        wanted = f"version {number}" if number else "any version"
-        raise NotFound(f"{wanted} of the transplant net is not in {home.net}: run transplant-edge pull first")
-    return parse_net_document((home.net / str(number or pulled[-1]) / "net.json").read_bytes())
+    return net_folder(home).version(number)
 
 
 def load_net(home: SiteHome, version: NetVersion) -> TransplantNet:
@@ -66,9 +57,12 @@ def load_net(home: SiteHome, version: NetVersion) -> TransplantNet:
         NotFound: if a module is not in the cache.
         ArtifactRejected: if a cached module was damaged.
     """
-    return TransplantNet(
-        version, {module_id: cached_module(home, module_id) for module_id in version.module_ids()}
-    )
+    return net_folder(home).load_net(version)
+
+
+def net_folder(home: SiteHome) -> NetFolder:
+    """Return where versions and modules lie at a site: modules were pulled, or sealed here."""
+    return NetFolder(home.net, (home.sealed, home.modules))
 
 
 def fetch(client: CentralClient, home: SiteHome, module_id: str) -> None:
@@ -78,25 +72,7 @@ def fetch(client: CentralClient, home: SiteHome, module_id: str) -> None:
         NotFound: if the center has no such module for this site.
         ArtifactRejected: if what comes is not what the id says.
     """
-    if _cached_in(home, module_id) is None:
+    try:
+        net_folder(home).payload(module_id)
+    except NotFound:
         client.download(module_id, home.modules)
-
-
-def cached_module(home: SiteHome, module_id: str) -> nn.Module:
-    """Return a module that is at the site already: pulled, or sealed here.
-
-    Raises:
-        NotFound: if it is not.
-        ArtifactRejected: if it was damaged.
-    """
-    directory = _cached_in(home, module_id)
-    if directory is None:
-        raise NotFound(f"module {module_id[:12]} is not in {home.modules}: run transplant-edge pull first")
-    return load_module(read_manifest(directory / f"{module_id}.json"), payload_path(directory, module_id))
-
-
-def _cached_in(home: SiteHome, module_id: str) -> Path | None:
-    for directory in (home.sealed, home.modules):
-        if (directory / f"{module_id}.json").is_file() and payload_path(directory, module_id).is_file():
-            return directory
-    return None

@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from edge.datasets.label_table import LabelRow, read_label_table
 from edge.datasets.site_dataset import VOID, SiteDataset, Split, from_arrays
+from transplant.artifact.picture import opened, squared
 from transplant.errors import DatasetInvalid, DatasetNotFound
 
 if TYPE_CHECKING:
@@ -98,15 +99,14 @@ class FolderData:
         return None
 
     def _image(self, path: Path) -> ByteArray:
-        with _opened(path) as picture:
-            scaled = picture.convert("RGB").resize((self._image_px, self._image_px), Image.Resampling.LANCZOS)
-            return np.asarray(scaled, np.uint8)
+        with opened(path) as picture:
+            return squared(picture, self._image_px)
 
     def _mask(self, sample: _Sample, category_value: int) -> ByteArray:
         size = (self._image_px, self._image_px)
         if sample.mask is None:
             return np.full(size, VOID, np.uint8)
-        with _opened(sample.mask) as mask, _opened(sample.image) as picture:
+        with opened(sample.mask) as mask, opened(sample.image) as picture:
             if mask.size != picture.size:
                 raise DatasetInvalid(f"{sample.mask} is {mask.size} pixels, its picture {picture.size}")
             coded = np.asarray(_one_channel(mask).resize(size, Image.Resampling.NEAREST), np.uint8)
@@ -119,7 +119,7 @@ def _category_value(masks: Iterable[Path | None]) -> int:
     for path in masks:
         if path is None:
             continue
-        with _opened(path) as mask:
+        with opened(path) as mask:
             values = {int(value) for value in np.unique(np.asarray(_one_channel(mask)))}
         if not values <= {0, 1, 255}:
             raise DatasetInvalid(
@@ -127,15 +127,6 @@ def _category_value(masks: Iterable[Path | None]) -> int:
             )
         found |= values
     return 1 if 1 in found else 255
-
-
-def _opened(path: Path) -> Image.Image:
-    try:
-        picture = Image.open(path)
-        picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetInvalid(f"{path} is not a readable picture: {error}") from error
-    return picture
 
 
 def _one_channel(mask: Image.Image) -> Image.Image:

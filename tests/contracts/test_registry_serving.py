@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
+import threading
+
 import pytest
 from fakes.postgresql import STRANGER
 from sqlalchemy import event, text
 
+from central.cli import main
 from central.home import open_known_registry, open_registry
 from central.registry.database import open_engine, sqlite_url, writing
 from central.registry.registry import Registry
-from central.registry.serving_lock import SessionLock
+from central.registry.schema import downgrade_schema
+from central.registry.serving_lock import FileLock, SessionLock, is_locked
 from central.settings import read_settings
-from transplant.errors import AlreadyServing, InvalidSettings, RegistryDamaged, RegistryUnavailable
+from transplant.errors import AlreadyServing, InvalidSettings, RegistryUnavailable
 
 
 def lock_of(database, grace_s=0.0):
     """Return the lock as one more center would have it."""
     lock = database.open().serving_lock()
-    if isinstance(lock, SessionLock):
-        lock._grace_s = grace_s
+    lock._grace_s = grace_s
     return lock
 
 
@@ -37,6 +41,24 @@ def test_one_center_serves_a_registry_and_then_another(database):
     second.release()
     first.take()
     first.release()
+
+
+def test_a_center_starts_while_others_look_whether_one_serves(tmp_path):
+    """Who only looks holds the lock for a moment, too: that is waited for, and seen by no other who looks."""
+    path = tmp_path / "lock"
+    assert not is_locked(path)
+    path.touch()
+    with path.open("rb") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert not is_locked(path)
+        with pytest.raises(AlreadyServing):
+            FileLock(path, "it", grace_s=0.0).take()
+        threading.Timer(0.1, lambda: fcntl.flock(looking, fcntl.LOCK_UN)).start()
+        lock = FileLock(path, "it", grace_s=60.0)
+        lock.take()
+    assert is_locked(path)
+    lock.release()
+    assert not is_locked(path)
 
 
 def test_two_databases_have_two_centers(databases):
@@ -162,8 +184,28 @@ def test_a_database_of_something_else_is_left_alone(tmp_path, empty_database):
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
         connection.execute(text("INSERT INTO alembic_version VALUES ('4f1c')"))
     engine.dispose()
-    with pytest.raises(RegistryDamaged, match="another release"):
+    with pytest.raises(InvalidSettings, match="schema 4f1c of another release"):
         open_known_registry(settings)
+
+
+def test_a_command_on_an_earlier_releases_database_says_what_to_do(
+    tmp_path, empty_database, monkeypatch, capsys
+):
+    settings = settings_of(tmp_path, empty_database.url)
+    open_registry(settings).close()
+    engine = open_engine(empty_database.url)
+    downgrade_schema(engine, "0003")
+    command = ["status", "--home", str(settings.home), "--registry-url", empty_database.url]
+    monkeypatch.setattr("sys.argv", ["transplant-central", *command])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == InvalidSettings.exit_code
+    said = capsys.readouterr().err
+    assert "the registry has the schema 0003 of an earlier release" in said
+    assert "start `transplant-central serve` of this one" in said
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0003"
+    engine.dispose()
 
 
 def test_looking_makes_no_file(tmp_path):

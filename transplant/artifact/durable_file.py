@@ -69,18 +69,32 @@ def writing_durably(path: Path) -> Generator[BinaryIO]:
         StorageFull: if the disk is full; `path` is then as it was before.
     """
     with storage_errors(path):
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
-        temporary = Path(name)
+        with synced_temporary(path.parent, prefix=".", suffix=".tmp") as (file, temporary):
+            yield file
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+@contextmanager
+def synced_temporary(folder: Path, *, prefix: str = "", suffix: str = "") -> Generator[tuple[BinaryIO, Path]]:
+    """Give a new file in `folder` and its path; it is on the disk when the block is left, ready for a rename.
+
+    An exception leaves no file behind.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file, temporary
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def sync_file(path: Path) -> None:

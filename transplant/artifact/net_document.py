@@ -21,6 +21,7 @@ class _RouteModel(Part):
     adapter: Sha256 | None
     task_module: Sha256
     merge_key: Sha256
+    supervised_by: CategoryName | Literal[""] = ""
 
 
 class _NetModel(Part):
@@ -39,7 +40,10 @@ class _NetModel(Part):
 
 
 def net_document(version: NetVersion) -> bytes:
-    """Return the canonical document of a version."""
+    """Return the canonical document of a version.
+
+    A route whose own site taught it does not say so, and has the bytes that it always had.
+    """
     routes = [
         {
             "category": route.category,
@@ -49,6 +53,7 @@ def net_document(version: NetVersion) -> bytes:
             "task_module": route.task_module,
             "merge_key": route.merge_key,
         }
+        | ({"supervised_by": route.supervised_by} if route.supervised_by else {})
         for route in version.routes
     ]
     return canonical_json(

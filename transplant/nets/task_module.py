@@ -7,13 +7,13 @@ connected layers are convolutions, so that an S x S output gradient gives an enl
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 class TaskModule(nn.Module):
@@ -63,12 +63,30 @@ class SegmentationModule(TaskModule):
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return logits (B, 1, 2H, 2W): the size of the image whose seam is H x W."""
+        return self.decide(*self.look(features_BCHW))
+
+    def look(
+        self,
+        features_BCHW: Tensor,
+        through: Callable[[nn.Sequential, Tensor], Tensor] = nn.Module.__call__,
+    ) -> tuple[Tensor, ...]:
+        """Return what the decision needs of x: the coarsest map, and the score of each skip.
+
+        Args:
+            features_BCHW: x.
+            through: how a stage is run.
+        """
         maps = [features_BCHW]
         for stage in self.stages:
-            maps.append(stage(maps[-1]))
-        score = self.head(maps[-1])
-        for skip, scored, upsampling in zip(self.skips, self.scores, self.upsamplings, strict=False):
-            score = upsampling(score) + scored(maps[skip])
+            maps.append(through(cast("nn.Sequential", stage), maps[-1]))
+        scores = zip(self.skips, self.scores, strict=True)
+        return maps[-1], *(scored(maps[skip]) for skip, scored in scores)
+
+    def decide(self, coarsest: Tensor, *scores: Tensor) -> Tensor:
+        """Return the logits from what `look` found."""
+        score = self.head(coarsest)
+        for finer, upsampling in zip(scores, self.upsamplings, strict=False):
+            score = upsampling(score) + finer
         return self.upsamplings[-1](score)
 
 
@@ -87,7 +105,8 @@ def bilinear_upsampling(factor: int) -> nn.ConvTranspose2d:
     """Return a learnable one-channel upsampling that starts as bilinear interpolation (FCN's start)."""
     kernel = 2 * factor
     layer = nn.ConvTranspose2d(1, 1, kernel, stride=factor, padding=factor // 2, bias=False)
-    position = torch.arange(kernel, dtype=torch.float32)
+    # On the meta device, where layouts are worked out, `arange` would import torch's compiler: seconds.
+    position = torch.arange(kernel, dtype=torch.float32, device="cpu")
     ramp = 1 - (position - (kernel - 1) / 2).abs() / factor
     with torch.no_grad():
         layer.weight.copy_(torch.outer(ramp, ramp).view(1, 1, kernel, kernel))

@@ -1,0 +1,1 @@
+"""Answers predictions with a version of the net, on Ray Serve."""

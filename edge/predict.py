@@ -1,0 +1,176 @@
+"""Predict pictures of a folder with a version of the net that is at the site; they go nowhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from transplant.artifact.durable_file import storage_errors
+from transplant.artifact.picture import SUFFIXES, mask_png, opened, squared
+from transplant.datafree.learn_guides import learn_guides
+from transplant.datafree.procedural_images import procedural_images
+from transplant.errors import DatasetNotFound, ImagesInvalid, InvalidSettings
+from transplant.nets.architecture_table import image_px
+from transplant.types import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from typing import TextIO
+
+    from transplant.artifact.net_folder import NetFolder
+    from transplant.nets.prediction import Prediction
+    from transplant.nets.transplant_net import TransplantNet
+
+FORMATS = ("json", "csv")
+_CSV = ("file", "version", "task", "category", "probability", "logit", "share")
+_GUIDE_IMAGES = 512
+_GUIDE_SEED = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the net says about one picture.
+
+    Args:
+        file: its name in the folder.
+        version: of the net.
+        task: which one.
+        rows: for each category that was run, most probable first: category, probability, logit; of a
+            segmentation the largest of any pixel, and `share`, the percentage of pixels over one half.
+        masks: category -> where its probability is over one half, bool (side, side), for segmentation.
+        size: width and height of the picture.
+    """
+
+    file: str
+    version: int
+    task: Task
+    rows: tuple[dict[str, Any], ...]
+    masks: dict[str, np.ndarray]
+    size: tuple[int, int]
+
+
+def predict_folder(
+    folder: NetFolder,
+    net: TransplantNet,
+    pictures: Path,
+    task: Task,
+    *,
+    categories: Sequence[str] | None = None,
+    budget: int | None = None,
+    at_once: int = 16,
+) -> Iterator[Answer]:
+    """Yield what the net says about each picture of a folder, by name.
+
+    Raises:
+        DatasetNotFound: if there is no picture.
+        DatasetInvalid: naming a file that is no readable picture.
+        NotFound: if the net has no such route.
+    """
+    chosen = net.categories(task) if categories is None else tuple(categories)
+    side = picture_side(folder, net, task, chosen)
+    paths = sorted(path for path in pictures.glob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise DatasetNotFound(f"no pictures in {pictures.absolute()}: {', '.join(sorted(SUFFIXES))} are read")
+    for start in range(0, len(paths), at_once):
+        part = paths[start : start + at_once]
+        sizes: list[tuple[int, int]] = []
+        squares: list[np.ndarray] = []
+        for path in part:
+            with opened(path) as picture:
+                sizes.append(picture.size)
+                squares.append(squared(picture, side))
+        images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+        told = net.predict(images, task=task, categories=chosen or None, budget=budget)
+        for place, path in enumerate(part):
+            yield _answer(path.name, told, place, sizes[place])
+
+
+def picture_side(folder: NetFolder, net: TransplantNet, task: Task, categories: Sequence[str]) -> int:
+    """Return the side that pictures are scaled to.
+
+    Raises:
+        ImagesInvalid: if the categories take several sizes.
+        NotFound: if there is no route for the task.
+    """
+    wanted = [line for line in net.version.routes if line.task is task and line.category in categories]
+    sides = {image_px(folder.manifest(line.category_module).architecture.to_type()) for line in wanted}
+    if len(sides) > 1:
+        raise ImagesInvalid(f"these categories take images of {sorted(sides)} pixels: name those of one size")
+    return sides.pop() if sides else 32  # predicting says which routes there are
+
+
+def guided_net(folder: NetFolder, net: TransplantNet, task: Task) -> TransplantNet:
+    """Return the net with a guide for every route of a task, learned from synthetic images where missing.
+
+    What was learned is kept beside the version.
+
+    Raises:
+        ImagesInvalid: if the task's categories take images of several sizes.
+    """
+    categories = net.categories(task)
+    known = [net.guides.get((category, task)) for category in categories]
+    if all(guide is not None and guide.plausibility_D is not None for guide in known):
+        return net
+    side = picture_side(folder, net, task, categories)
+    guides = {**net.guides, **learn_guides(net, task, procedural_images(_GUIDE_IMAGES, side, _GUIDE_SEED))}
+    folder.keep_guides(net.version, guides)
+    return net.guided(guides)
+
+
+def write_lines(answers: Iterator[Answer], form: str, out: TextIO, masks: Path | None) -> int:
+    """Write answers as JSON lines or CSV rows, and masks as PNGs; return how many pictures there were.
+
+    Raises:
+        InvalidSettings: for another form.
+        StorageFull: if the disk is full.
+    """
+    if form not in FORMATS:
+        raise InvalidSettings(f"--format takes {', '.join(FORMATS)}; got {form}")
+    table: csv.DictWriter[str] = csv.DictWriter(out, _CSV, restval="", lineterminator="\n")
+    if form == "csv":
+        table.writeheader()
+    count = 0
+    for answer in answers:
+        about = {"file": answer.file, "version": answer.version, "task": answer.task.value}
+        if form == "csv":
+            table.writerows({**about, **row} for row in answer.rows)
+        else:
+            out.write(json.dumps({**about, "answers": answer.rows}) + "\n")
+        if masks is not None:
+            _write_masks(answer, masks)
+        count += 1
+    return count
+
+
+def _answer(name: str, told: Prediction, place: int, size: tuple[int, int]) -> Answer:
+    rows: list[dict[str, Any]] = []
+    masks: dict[str, np.ndarray] = {}
+    probabilities, logits = told.probabilities_BG[place], told.logits_BG[place]
+    for index, category in enumerate(told.categories):
+        if not bool(told.ran_BG[place, index]):
+            continue
+        row = {
+            "category": category,
+            "probability": round(float(probabilities[index].max()), 6),
+            "logit": round(float(logits[index].max()), 4),
+        }
+        if told.task is Task.SEGMENTATION:
+            masks[category] = (probabilities[index] > 0.5).numpy()
+            row["share"] = round(100 * float(masks[category].mean()), 3)
+        rows.append(row)
+    rows.sort(key=lambda row: -row["probability"])
+    return Answer(name, told.version, told.task, tuple(rows), masks, size)
+
+
+def _write_masks(answer: Answer, masks: Path) -> None:
+    """Write one PNG a category, as large as the picture: 255 is the category, 0 is not."""
+    with storage_errors(masks):
+        masks.mkdir(parents=True, exist_ok=True)
+        for category, mask in answer.masks.items():
+            (masks / f"{answer.file}.{category}.png").write_bytes(mask_png(mask, answer.size))

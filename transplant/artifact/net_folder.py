@@ -1,0 +1,115 @@
+"""Versions of the net on a disk, as a site pulls them and as an export holds them, read back into nets.
+
+net/N/net.json             version N, its canonical document
+net/N/guides.safetensors   what was learned here about its routes beside their weights; optional
+modules/ID.safetensors     payload of a module, ID.json its manifest
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from transplant.artifact.codec import load_module, read_manifest
+from transplant.artifact.guide_file import read_guides, write_guides
+from transplant.artifact.net_document import net_digest, parse_net_document
+from transplant.errors import NotFound
+from transplant.nets.transplant_net import TransplantNet
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import nn
+
+    from transplant.artifact.manifest import Manifest
+    from transplant.nets.route_guide import RouteGuide
+    from transplant.types import NetVersion, Task
+
+
+@dataclass(frozen=True)
+class NetFolder:
+    """Implements `transplant.nets.transplant_net.ModuleSource`.
+
+    Args:
+        net: folder of the versions.
+        modules: folders in which modules may lie, the first that has one counts.
+    """
+
+    net: Path
+    modules: tuple[Path, ...]
+
+    @classmethod
+    def at(cls, root: Path) -> NetFolder:
+        """Return the folder whose parts have their usual names."""
+        return cls(root / "net", (root / "modules",))
+
+    def version(self, number: int = 0) -> NetVersion:
+        """Read a version; 0 is the newest that is here.
+
+        Raises:
+            NotFound: if it is not here.
+            ManifestInvalid: if its document is damaged.
+        """
+        here = sorted(int(path.parent.name) for path in self.net.glob("*/net.json"))
+        if not here or (number and number not in here):
+            wanted = f"version {number}" if number else "any version"
+            raise NotFound(
+                f"{wanted} of the transplant net is not in {self.net}: run transplant-edge pull first"
+            )
+        return parse_net_document((self.net / str(number or here[-1]) / "net.json").read_bytes())
+
+    def load_net(self, version: NetVersion) -> TransplantNet:
+        """Assemble a version; every module is verified on the way in.
+
+        Raises:
+            NotFound: if a module is not here.
+            ArtifactRejected: if one was damaged.
+        """
+        path = self._guides(version)
+        return TransplantNet.load(version, self, read_guides(path, version) if path.is_file() else None)
+
+    def keep_guides(self, version: NetVersion, guides: Mapping[tuple[str, Task], RouteGuide]) -> None:
+        """Write down what was learned about the routes of a version that is here.
+
+        Raises:
+            StorageFull: if the disk is full.
+        """
+        write_guides(self._guides(version), version, guides)
+
+    def load(self, module_id: str) -> nn.Module:
+        """Return a module, verified.
+
+        Raises:
+            NotFound: if it is not here.
+            ArtifactRejected: if it was damaged.
+        """
+        payload = self.payload(module_id)
+        return load_module(read_manifest(payload.with_suffix(".json")), payload)
+
+    def manifest(self, module_id: str) -> Manifest:
+        """Return a module's manifest.
+
+        Raises:
+            NotFound: if it is not here.
+            ArtifactRejected: if it was damaged.
+        """
+        return read_manifest(self.payload(module_id).with_suffix(".json"))
+
+    def payload(self, module_id: str) -> Path:
+        """Return the file of a module's payload; its manifest lies beside it.
+
+        Raises:
+            NotFound: if one of the two is not here.
+        """
+        for directory in self.modules:
+            path = directory / f"{module_id}.safetensors"
+            if path.is_file() and path.with_suffix(".json").is_file():
+                return path
+        raise NotFound(
+            f"module {module_id[:12]} is not in {self.modules[-1]}: run transplant-edge pull first"
+        )
+
+    def _guides(self, version: NetVersion) -> Path:
+        """Return where the guides of a version lie; one that is not published has its digest for a number."""
+        return self.net / str(version.number or net_digest(version)) / "guides.safetensors"
