@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from central.identity.files import IdentityFolder
 from central.registry.registry import Registry
-from central.registry.serving_lock import FileLock
+from central.registry.serving_lock import FileLock, is_locked
 from transplant.artifact.durable_file import storage_errors
 from transplant.backends.blob_stores import StorePlace
 from transplant.errors import InvalidSettings
@@ -20,32 +18,43 @@ if TYPE_CHECKING:
 
     from central.settings import CentralSettings
 
+_LOCK = "serve.lock"
+
 
 def identity_folder(home: Path) -> IdentityFolder:
     """Return where a home keeps its certificates."""
     return IdentityFolder(home / "identity")
 
 
-def open_registry(settings: CentralSettings) -> Registry:
-    """Return the registry of a home, at this release's schema; make it where there is none."""
+def registry_of(settings: CentralSettings) -> Registry:
+    """Return the registry of a home, whatever is there; the folder is made where there is none."""
     with storage_errors(settings.home):
         try:
             settings.home.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise InvalidSettings(f"cannot use {settings.home} as home: {error.strerror}") from error
-    registry = Registry(settings.url)
-    registry.upgrade()
+    return Registry(settings.url)
+
+
+def open_registry(settings: CentralSettings) -> Registry:
+    """Return the registry of a home; make it where there is none.
+
+    Raises:
+        InvalidSettings: if it is another release's.
+    """
+    registry = registry_of(settings)
+    registry.create()
     return registry
 
 
 def open_known_registry(settings: CentralSettings) -> Registry:
-    """Return the registry of a center that exists, at this release's schema.
+    """Return the registry of a center that exists.
 
     Raises:
-        InvalidSettings: if nothing was provisioned there.
+        InvalidSettings: if nothing was provisioned there, or it is another release's.
     """
     registry = known_registry(settings)
-    registry.upgrade()
+    registry.check()
     return registry
 
 
@@ -77,7 +86,7 @@ def only_serve(home: Path) -> Generator[None]:
         AlreadyServing: if another `serve` holds it.
     """
     home.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(home / "serve.lock", str(home))
+    lock = FileLock(home / _LOCK, str(home))
     lock.take()
     try:
         yield
@@ -87,14 +96,4 @@ def only_serve(home: Path) -> Generator[None]:
 
 def is_serving(home: Path) -> bool:
     """Tell whether a `serve` holds the lock of a home."""
-    try:
-        descriptor = os.open(home / "serve.lock", os.O_RDWR)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return is_locked(home / _LOCK)

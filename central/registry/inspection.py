@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from alembic.runtime.migration import MigrationContext
 from sqlalchemy import JSON, select, text
 from sqlalchemy.exc import DatabaseError
 
-from central.registry.schema import newest_revision
+from central.registry.schema import check_revision, revision_of
 from central.registry.tables import Row
-from transplant.errors import InvalidSettings, RegistryDamaged
+from transplant.errors import RegistryDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,15 +98,11 @@ def check_release(books: Books) -> str:
     Raises:
         InvalidSettings: if it is not: an older one is brought up to date by whatever serves it.
     """
-    own, found = newest_revision(), schema_revision(books)
-    if found != own:
-        raise InvalidSettings(
-            f"the registry has the schema {found} and this release the schema {own}: use the release that "
-            "serves it (a newer one brings it up to date when it serves)"
-        )
-    return own
+    found = schema_revision(books)
+    check_revision(found)
+    return str(found)
 
 
 def schema_revision(books: Books) -> str | None:
     """Return the last migration that was applied; None where none was."""
-    return MigrationContext.configure(books.session.connection()).get_current_revision()
+    return revision_of(books.session.connection())

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy.exc import DBAPIError
 
 from central.registry.driver_errors import registry_errors
-from transplant.errors import AlreadyServing
+from transplant.errors import AlreadyServing, InvalidSettings
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _KEY = 0x73657276  # "serv"; the advisory lock of writers is another
 _GRACE_S = 3.0  # a center that was just killed is still there for a moment
+_FILE_GRACE_S = 1.0
 _PAUSE_S = 0.05
 _HOLDER = f"""
 SELECT a.pid, a.backend_start, coalesce(host(a.client_addr), 'the database''s own machine')
@@ -134,23 +135,27 @@ class FileLock:
     Args:
         path: of the file; it is made where there is none, and stays.
         what: what is locked, for the message.
+        grace_s: how long to wait for one who is about to go, or only looks; default: a second.
     """
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, what: str, grace_s: float | None = None) -> None:
         self._path = path
         self._what = what
+        self._grace_s = _FILE_GRACE_S if grace_s is None else grace_s
         self._descriptor: int | None = None
 
     def take(self) -> None:
         """Take the lock."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise AlreadyServing(
-                f"another `transplant-central serve` works on {self._what} already"
-            ) from error
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise InvalidSettings(f"cannot lock {self._path}: {error.strerror}") from error
+        deadline, pause = time.monotonic() + self._grace_s, threading.Event()
+        while not _locked(descriptor, fcntl.LOCK_EX):
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise AlreadyServing(f"another `transplant-central serve` works on {self._what} already")
+            pause.wait(_PAUSE_S)
         self._descriptor = descriptor
 
     def keep(self) -> None:
@@ -161,6 +166,26 @@ class FileLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether somebody holds the `FileLock` of a file. Who looks at the same time sees the same."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _locked(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def serving_lock(engine: Engine) -> ServingLock:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from central.servicers.access import caller_of
 from central.usecases import read_catalog
 from transplant.rpc import convert
-from transplant.v1 import catalog_pb2, catalog_pb2_grpc
+from transplant.rpc.convert_chunks import ChunksToProto
+from transplant.v1 import catalog_pb2, catalog_pb2_grpc, chunk_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +55,9 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServicer):
         chunks = read_catalog.download(
             self._center, caller_of(context), request.module_id, request.offset, request.length
         )
+        written = ChunksToProto(squeezed=request.accepted == chunk_pb2.COMPRESSION_ZSTD)
         for chunk in chunks:
-            yield catalog_pb2.DownloadResponse(offset=chunk.offset, data=chunk.data, crc32c=chunk.crc32c)
+            yield written.write(chunk, catalog_pb2.DownloadResponse())
 
     def ListVersions(
         self, request: catalog_pb2.ListVersionsRequest, context: grpc.ServicerContext
@@ -80,9 +82,7 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServicer):
     ) -> Iterator[catalog_pb2.WatchEventsResponse]:
         """Stream events."""
         convert.refuse_unknown_fields(request)
-        with self._watchers.going(context) as going:
-            events = read_catalog.watch_events(
-                self._center, caller_of(context), request.after_event_id, going
-            )
-            for event in events:
-                yield convert.event_to_proto(event)
+        going = self._watchers.going(context)
+        events = read_catalog.watch_events(self._center, caller_of(context), request.after_event_id, going)
+        for event in events:
+            yield convert.event_to_proto(event)

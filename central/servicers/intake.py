@@ -8,9 +8,8 @@ from central.servicers.access import caller_of
 from central.usecases.commit_upload import commit_upload
 from central.usecases.declare import declare, upload_status
 from central.usecases.receive_chunks import receive_chunks
-from transplant.artifact.chunks import Chunk
-from transplant.artifact.compression import Squeezer
 from transplant.rpc import convert
+from transplant.rpc.convert_chunks import ChunksFromProto
 from transplant.v1 import intake_pb2, intake_pb2_grpc
 
 if TYPE_CHECKING:
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     import grpc
 
     from central.usecases.center import Center
+    from transplant.artifact.chunks import Chunk
 
 
 class IntakeServicer(intake_pb2_grpc.IntakeServicer):
@@ -61,13 +61,9 @@ class IntakeServicer(intake_pb2_grpc.IntakeServicer):
 
 def _chunks(requests: Iterator[intake_pb2.UploadRequest]) -> Iterator[tuple[str, Chunk]]:
     """Unpack; while the next message is awaited nothing of the last one is kept, for a crowd waits here."""
-    squeezer: Squeezer | None = None
+    chunks = ChunksFromProto()
     for request in requests:
-        data = request.data
-        if request.compression == intake_pb2.COMPRESSION_ZSTD:
-            squeezer = squeezer or Squeezer()
-            data = squeezer.restore(data)
-        received = request.upload_id, Chunk(request.offset, data, request.crc32c)
-        del request, data
+        received = request.upload_id, chunks.read(request)
+        del request
         yield received
         del received

@@ -1,4 +1,4 @@
-"""Limits of a single caller: how many calls it may have under way, and how long it may keep one waiting.
+"""Limits of callers: how many calls they may have under way, and how long they may keep one waiting.
 
 Each call holds a thread of the server from the moment it begins, before its first message is here. Without
 a limit one certificate is enough to hold all of them: by opening streams, by calls whose request never
@@ -8,10 +8,6 @@ never waits for a request itself: it hands every request over as bytes that come
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -19,44 +15,28 @@ from google.protobuf.message import DecodeError
 
 from central.identity.peer import peer_of
 from central.servicers.access import certificate_of
-from central.servicers.patience import Patience, Wait
+from central.servicers.call_limits import Kind
+from central.servicers.open_calls import OpenCalls
+from central.servicers.patience import Patience
+from central.servicers.rights import WATCHES
 from transplant.artifact.limits import DEFAULT_LIMITS
-from transplant.errors import InvalidSettings, TooLarge, TooManyCalls
+from transplant.errors import InvalidSettings, TooLarge
 from transplant.rpc.handlers import behavior_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
+    from central.servicers.call_limits import CallLimits
+    from central.servicers.open_calls import OpenCall
     from transplant.ports.clock import Clock
-    from transplant.types import Identity
 
 REQUEST_BYTES = DEFAULT_LIMITS.manifest_bytes + (64 << 10)
 """Largest single request; a message takes fifty times its bytes once it is parsed. Chunks come as streams."""
 
 
-@dataclass(frozen=True)
-class CallLimits:
-    """What one identity may have under way at once.
-
-    Attributes:
-        streams: uploads, downloads and watches.
-        calls: all calls, streams among them.
-        idle_s: how long a call may wait for its caller to send, or to read.
-    """
-
-    streams: int = 23
-    calls: int = 29
-    idle_s: float = 120.0
-
-    @classmethod
-    def of(cls, threads: int, streams: int = 32, idle_s: float = 120.0) -> CallLimits:
-        """Return limits under which one identity leaves a third of the server's threads to others."""
-        streams = min(streams, max(1, threads // 2 - 1))
-        return cls(streams, streams + max(1, threads // 8), idle_s)
-
-
 class LimitsInterceptor(grpc.ServerInterceptor):
-    """Counts calls by identity, reads their requests, and ends those whose caller does nothing.
+    """Gives calls their places, reads their requests, and ends those whose caller does nothing.
 
     Args:
         limits: see there.
@@ -64,11 +44,8 @@ class LimitsInterceptor(grpc.ServerInterceptor):
     """
 
     def __init__(self, limits: CallLimits, clock: Clock) -> None:
-        self._limits = limits
-        self.patience = Patience(limits.idle_s, clock)
-        self._counting = threading.Lock()
-        self._calls: Counter[Identity] = Counter()
-        self._streams: Counter[Identity] = Counter()
+        self.calls = OpenCalls(limits, clock)
+        self.patience = Patience(self.calls, limits.idle_s, clock)
 
     def intercept_service(
         self,
@@ -80,57 +57,38 @@ class LimitsInterceptor(grpc.ServerInterceptor):
         if handler is None:
             return None
         sends, answers = handler.request_streaming, handler.response_streaming
+        watches = str(handler_call_details.method) in WATCHES
+        kind = Kind.WATCH if watches else Kind.STREAM if sends or answers else Kind.PLAIN
         behavior = behavior_of(handler)
         parse: Callable[[bytes], Any] = handler.request_deserializer
 
-        def request_of(requests: Iterator[bytes], wait: Wait) -> Any:
-            return _parsed(requests, parse, wait) if sends else _only(requests, parse, wait)
+        def request_of(requests: Iterator[bytes], turn: OpenCall) -> Any:
+            return _parsed(requests, parse, turn) if sends else _only(requests, parse, turn)
 
         def call(requests: Iterator[bytes], context: grpc.ServicerContext) -> Any:
-            with self._under_way(context, stream=sends), self.patience.with_caller(context) as wait:
-                return behavior(request_of(requests, wait), context)
+            with self._under_way(kind, context) as turn:
+                return behavior(request_of(requests, turn), context)
 
         def stream(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Any]:
-            with self._under_way(context, stream=True), self.patience.with_caller(context) as wait:
-                for response in behavior(request_of(requests, wait), context):
-                    with wait:
+            with self._under_way(kind, context) as turn:
+                for response in behavior(request_of(requests, turn), context):
+                    with turn:
                         yield response
 
         make = grpc.stream_stream_rpc_method_handler if answers else grpc.stream_unary_rpc_method_handler
         return make(stream if answers else call, response_serializer=handler.response_serializer)
 
-    @contextmanager
-    def _under_way(self, context: grpc.ServicerContext, *, stream: bool) -> Generator[None]:
-        """Count a call of the caller's until the block is left.
+    def _under_way(self, kind: Kind, context: grpc.ServicerContext) -> AbstractContextManager[OpenCall]:
+        """Give a call its place.
 
         Raises:
             NotAuthenticated: if the connection has no client certificate with a transplant identity.
-            TooManyCalls: if the caller has as many under way as it may.
         """
-        who = peer_of(certificate_of(context)).identity
-        with self._counting:
-            for counts, most, what in (
-                (self._streams, self._limits.streams, "streams"),
-                (self._calls, self._limits.calls, "calls"),
-            ):
-                if (stream or counts is self._calls) and counts[who] >= most:
-                    raise TooManyCalls(
-                        f"{who.role.value} {who.name} has {most} {what} under way, which is the limit"
-                    )
-            self._calls[who] += 1
-            self._streams[who] += stream
-        try:
-            yield
-        finally:
-            with self._counting:
-                self._calls[who] -= 1
-                self._streams[who] -= stream
-                if not self._calls[who]:
-                    del self._calls[who], self._streams[who]
+        return self.calls.taking(peer_of(certificate_of(context)).identity, kind, context)
 
 
-def _only(requests: Iterator[bytes], parse: Callable[[bytes], Any], wait: Wait) -> Any:
-    with wait:
+def _only(requests: Iterator[bytes], parse: Callable[[bytes], Any], turn: OpenCall) -> Any:
+    with turn:
         data = next(requests, None)
     if data is None:
         raise InvalidSettings("the call came without a request")
@@ -139,9 +97,9 @@ def _only(requests: Iterator[bytes], parse: Callable[[bytes], Any], wait: Wait) 
     return _message(data, parse)
 
 
-def _parsed(requests: Iterator[bytes], parse: Callable[[bytes], Any], wait: Wait) -> Iterator[Any]:
+def _parsed(requests: Iterator[bytes], parse: Callable[[bytes], Any], turn: OpenCall) -> Iterator[Any]:
     while True:
-        with wait:
+        with turn:
             data = next(requests, None)
         if data is None:
             return

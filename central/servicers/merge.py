@@ -56,9 +56,9 @@ class MergeServicer(merge_pb2_grpc.MergeServicer):
     ) -> Iterator[merge_pb2.WatchMergeResponse]:
         """Stream a merge's progress until it has ended."""
         convert.refuse_unknown_fields(request)
-        with self._watchers.going(context) as going:
-            for summary in watch_merge(self._center, caller_of(context), request.merge_key, going):
-                yield merge_pb2.WatchMergeResponse(merge=convert.merge_summary_to_proto(summary))
+        going = self._watchers.going(context)
+        for summary in watch_merge(self._center, caller_of(context), request.merge_key, going):
+            yield merge_pb2.WatchMergeResponse(merge=convert.merge_summary_to_proto(summary))
 
     def CancelMerge(
         self, request: merge_pb2.CancelMergeRequest, context: grpc.ServicerContext

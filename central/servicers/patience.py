@@ -7,8 +7,6 @@ a server that is busy itself, or has no news to tell, costs the caller nothing.
 from __future__ import annotations
 
 import logging
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from central.servicers.lookout import Lookout
@@ -16,45 +14,25 @@ from transplant.errors import CallerIdle
 from transplant.rpc.status import end_call
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    import grpc
-
+    from central.servicers.open_calls import OpenCalls
     from transplant.ports.clock import Clock
 
 log = logging.getLogger(__name__)
-
-
-class Wait:
-    """One call's wait: entered whenever it is the caller's turn. Made by `Patience.with_caller`."""
-
-    def __init__(self, context: grpc.ServicerContext, clock: Clock) -> None:
-        self.context = context
-        self.since_s: float | None = None
-        self._clock = clock
-
-    def __enter__(self) -> None:
-        """The caller's turn begins."""
-        self.since_s = self._clock.monotonic_s()
-
-    def __exit__(self, *_: object) -> None:
-        """The caller has done its part, or has gone."""
-        self.since_s = None
 
 
 class Patience:
     """Ends calls whose caller has kept the server waiting for too long.
 
     Args:
+        calls: those of the server.
         idle_s: how long that is.
         clock: the center's.
     """
 
-    def __init__(self, idle_s: float, clock: Clock) -> None:
+    def __init__(self, calls: OpenCalls, idle_s: float, clock: Clock) -> None:
+        self._calls = calls
         self._idle_s = idle_s
         self._clock = clock
-        self._waits: set[Wait] = set()
-        self._changing = threading.Lock()
         self._lookout = Lookout("patience", self.look)
 
     def start(self) -> None:
@@ -65,32 +43,17 @@ class Patience:
         """Stop looking; calls that still wait are not touched."""
         self._lookout.close()
 
-    @contextmanager
-    def with_caller(self, context: grpc.ServicerContext) -> Generator[Wait]:
-        """Look after a call until the block is left."""
-        wait = Wait(context, self._clock)
-        with self._changing:
-            self._waits.add(wait)
-        try:
-            yield wait
-        finally:
-            with self._changing:
-                self._waits.discard(wait)
-
     @property
     def waiting(self) -> int:
         """How many calls wait for their callers now."""
-        with self._changing:
-            return sum(wait.since_s is not None for wait in self._waits)
+        return sum(call.since_s is not None for call in self._calls.all)
 
     def look(self) -> None:
         """End every call whose caller has kept it waiting for longer than `idle_s`."""
         now_s = self._clock.monotonic_s()
-        with self._changing:
-            waits = tuple(self._waits)
-        for wait in waits:
-            since_s = wait.since_s  # once: the call's own thread changes it meanwhile
+        for call in self._calls.all:
+            since_s = call.since_s  # once: the call's own thread changes it meanwhile
             if since_s is not None and now_s - since_s > self._idle_s:
                 error = CallerIdle(f"nothing was sent or read for {self._idle_s:g} s; go on in a new call")
                 log.info("ending a call: %s", error)
-                end_call(wait.context, error)
+                end_call(call.context, error)

@@ -51,6 +51,9 @@ RIGHTS: Mapping[str, frozenset[Role]] = {
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _OPERATOR,
 }
 
+WATCHES = frozenset({"/transplant.v1.Catalog/WatchEvents", "/transplant.v1.Merge/WatchMerge"})
+"""Streams that wait for news, and not for their callers."""
+
 
 @dataclass(frozen=True)
 class Subject:

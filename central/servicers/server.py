@@ -10,10 +10,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from central.servicers.access import AccessInterceptor
+from central.servicers.call_limits import CallLimits
 from central.servicers.catalog import CatalogServicer
 from central.servicers.identity import IdentityServicer
 from central.servicers.intake import IntakeServicer
-from central.servicers.limits import CallLimits, LimitsInterceptor
+from central.servicers.limits import LimitsInterceptor
 from central.servicers.merge import MergeServicer
 from central.servicers.probe import ProbeServicer
 from central.servicers.validation import ValidationServicer
@@ -79,7 +80,7 @@ class CentralServer:
         reflect: bool,
         limits: CallLimits | None = None,
     ) -> None:
-        self._watchers = Watchers(threads // 2)
+        self._watchers = Watchers()
         self._access = AccessInterceptor(center.registry, center.clock)
         self._limits = LimitsInterceptor(limits or CallLimits.of(threads), center.clock)
         self._health = health.HealthServicer()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from central.servicers.access import caller_of
+from central.registry.values import SignedVerdict
+from central.servicers.access import caller_of, certificate_of
 from central.usecases.read_merges import fetch_candidates
 from central.usecases.report_verdict import report_verdict
 from transplant.rpc import convert
@@ -37,5 +38,7 @@ class ValidationServicer(validation_pb2_grpc.ValidationServicer):
     ) -> validation_pb2.ReportVerdictResponse:
         """Take a verdict."""
         verdict = convert.verdict_from_proto(request)
-        state = report_verdict(self._center, caller_of(context), verdict)
+        signature = bytes(request.signature)
+        signed = SignedVerdict(signature, certificate_of(context)) if signature else None
+        state = report_verdict(self._center, caller_of(context), verdict, signed)
         return validation_pb2.ReportVerdictResponse(state=state.value)

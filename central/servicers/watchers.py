@@ -1,44 +1,25 @@
-"""Watch streams: each holds a thread of the server, so their number is bounded and all end at shutdown."""
+"""Watch streams have no end of their own: each goes on until its caller leaves or the server stops."""
 
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from transplant.errors import QuotaExceeded
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     import grpc
 
 
 class Watchers:
-    """Counts the watch streams of a server.
+    """Tells the watch streams of a server when to end. How many there may be, `call_limits` says."""
 
-    Args:
-        most: how many there may be; the rest of the threads stays free for other calls.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._free = threading.Semaphore(most)
+    def __init__(self) -> None:
         self._closing = threading.Event()
 
-    @contextmanager
-    def going(self, context: grpc.ServicerContext) -> Generator[Callable[[], bool]]:
-        """Take a place and yield a test that says whether the stream shall go on.
-
-        Raises:
-            QuotaExceeded: if every place is taken.
-        """
-        if not self._free.acquire(blocking=False):
-            raise QuotaExceeded(f"{self._most} streams are watching already, which is the limit")
-        try:
-            yield lambda: context.is_active() and not self._closing.is_set()
-        finally:
-            self._free.release()
+    def going(self, context: grpc.ServicerContext) -> Callable[[], bool]:
+        """Return a test that says whether a stream shall go on."""
+        return lambda: context.is_active() and not self._closing.is_set()
 
     def close(self) -> None:
         """End every stream at its next look."""

@@ -18,12 +18,10 @@ from fakes.held_center import (
     UPLOAD,
     WATCH,
     big_module,
-    callers_of,
-    held_center,
 )
 from fakes.served_clock import until
 
-from central.servicers.limits import CallLimits
+from central.servicers.call_limits import CallLimits
 from transplant.errors import (
     InvalidSettings,
     ManifestInvalid,
@@ -38,18 +36,6 @@ from transplant.v1 import catalog_pb2, intake_pb2
 
 IDLE = grpc.StatusCode.DEADLINE_EXCEEDED
 floods = Attacks()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    with held_center(tmp_path_factory.mktemp("center")) as made:
-        yield made
-
-
-@pytest.fixture
-def world(served):
-    with callers_of(*served) as made:
-        yield made
 
 
 @floods(TooManyCalls, message=f"{STREAMS} streams under way")
@@ -137,10 +123,11 @@ def a_manifest_of_empty_parts(world):
 
 
 @pytest.mark.parametrize("attack", floods.table, ids=str)
-def test_a_flood_ends_in_its_error_and_others_are_served(world, attack):
-    check(attack, world)
-    assert outcome(lambda: next(raw_call(world.channel("site-cat"), WATCH, [b""], 0.2)))[1] is IDLE  # its own
-    cat = world.center.client("site-cat")
+def test_a_flood_ends_in_its_error_and_others_are_served(callers, attack):
+    check(attack, callers)
+    watched = outcome(lambda: next(raw_call(callers.channel("site-cat"), WATCH, [b""], 0.2)))
+    assert watched[1] is IDLE  # its own deadline, not the server's
+    cat = callers.center.client("site-cat")
     assert cat.list_modules("cat") == []
 
 
@@ -151,14 +138,14 @@ def test_one_caller_never_has_all_threads(threads):
     assert CallLimits.of(threads, streams=1000).calls < threads
 
 
-def test_places_come_back_when_calls_end(world):
-    calls = [world.hold(UPLOAD) for _ in range(STREAMS)]
-    full = outcome(lambda: list(raw_call(world.channel(), UPLOAD, [])))
+def test_places_come_back_when_calls_end(callers):
+    calls = [callers.hold(UPLOAD) for _ in range(STREAMS)]
+    full = outcome(lambda: list(raw_call(callers.channel(), UPLOAD, [])))
     assert full is not None
     assert full[0] is TooManyCalls
     calls[0].cancel()
-    until(lambda: world.under_way == STREAMS - 1)
-    assert outcome(lambda: list(raw_call(world.channel(), UPLOAD, []))) is None
+    until(lambda: callers.under_way == STREAMS - 1)
+    assert outcome(lambda: list(raw_call(callers.channel(), UPLOAD, []))) is None
 
 
 def test_a_server_that_is_full_says_so_in_a_way_that_is_tried_again():

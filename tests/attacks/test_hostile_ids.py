@@ -6,7 +6,7 @@ import pytest
 from fakes.artifacts import TINY, sealed, sealed_adapter
 from fakes.attacks import Attacks, check
 from fakes.disclosures import answers_of, net, request_of, statistics_of
-from fakes.hostile_site import CALL_S, hostile_site
+from fakes.hostile_site import CALL_S
 
 from transplant.artifact.disclosed import seal_answers, seal_statistics
 from transplant.errors import (
@@ -26,12 +26,6 @@ OTHER_SEAM = Architecture(
     "vgg_small", (("image_px", (32,)), ("channels", (8,)), ("widths", (8, 8)), ("hidden", (8,)))
 )
 attacks = Attacks()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with hostile_site(tmp_path_factory.mktemp("center")) as site:
-        yield site
 
 
 # --- seals ------------------------------------------------------------------------------------------------
@@ -172,13 +166,13 @@ def a_page_of_ones_own_making(w):
 
 
 @pytest.mark.parametrize("attack", attacks.table, ids=str)
-def test_ends_in_its_error(world, attack):
-    check(attack, world)
+def test_ends_in_its_error(attacker, attack):
+    check(attack, attacker)
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: repr(path[:12]))
 @pytest.mark.parametrize("call", ["upload", "commit", "status", "download"])
-def test_a_path_is_the_id_of_nothing(world, path, call):
+def test_a_path_is_the_id_of_nothing(attacker, path, call):
     """An id is looked up and never becomes a file's name before it was found."""
     calls = Attacks()
 
@@ -194,17 +188,17 @@ def test_a_path_is_the_id_of_nothing(world, path, call):
         else:
             list(w.catalog.Download(catalog_pb2.DownloadRequest(module_id=path), timeout=CALL_S))
 
-    check(calls.table[0], world)
+    check(calls.table[0], attacker)
 
 
-def test_nothing_of_any_of_it_was_kept(world):
+def test_nothing_of_any_of_it_was_kept(attacker):
     """Comes last: whose things they were still has them as they were, and no file lies where none belongs."""
-    cat = world.center.client("site-cat")
-    assert cat.upload_status(world.cats_upload).durable_offset == 0
-    assert cat.get_manifest(world.cats_module.module_id) == world.cats_module
-    with world.registry.read() as books:
+    cat = attacker.center.client("site-cat")
+    assert cat.upload_status(attacker.cats_upload).durable_offset == 0
+    assert cat.get_manifest(attacker.cats_module.module_id) == attacker.cats_module
+    with attacker.registry.read() as books:
         (merge,) = books.merges.list()
     assert merge.status.state is MergeState.PLANNED
-    uploads = {path.stem for path in (world.center.home / "uploads").iterdir()}
+    uploads = {path.stem for path in (attacker.center.home / "uploads").iterdir()}
     assert all(len(stem) == 64 for stem in uploads)
-    assert {path.name for path in world.center.home.iterdir()}.isdisjoint({"x", "b", "passwd"})
+    assert {path.name for path in attacker.center.home.iterdir()}.isdisjoint({"x", "b", "passwd"})

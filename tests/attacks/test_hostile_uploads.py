@@ -6,7 +6,7 @@ import grpc
 import pytest
 from fakes.artifacts import sealed
 from fakes.attacks import Attacks, check
-from fakes.hostile_site import CALL_S, hostile_site, message
+from fakes.hostile_site import CALL_S, message
 
 from transplant.artifact.chunks import CHUNK_BYTES, chunk_of
 from transplant.artifact.digest import sha256_hex
@@ -21,12 +21,6 @@ from transplant.errors import (
 from transplant.types import Architecture, ModuleKind, Task
 
 attacks = Attacks()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with hostile_site(tmp_path_factory.mktemp("center")) as site:
-        yield site
 
 
 # --- chunks ----------------------------------------------------------------------------------------------
@@ -198,12 +192,12 @@ def a_commit_with_a_path_for_a_digest(w):
 
 
 @pytest.mark.parametrize("attack", attacks.table, ids=str)
-def test_ends_in_its_error(world, attack):
-    check(attack, world)
+def test_ends_in_its_error(attacker, attack):
+    check(attack, attacker)
 
 
-def test_no_file_lies_where_none_belongs(world):
+def test_no_file_lies_where_none_belongs(attacker):
     """Comes last: what was refused left nothing but the uploads that are open still."""
-    uploads = {path.stem for path in (world.center.home / "uploads").iterdir()}
+    uploads = {path.stem for path in (attacker.center.home / "uploads").iterdir()}
     assert all(len(stem) == 64 for stem in uploads)
-    assert "x" not in {path.name for path in world.center.home.iterdir()}
+    assert "x" not in {path.name for path in attacker.center.home.iterdir()}

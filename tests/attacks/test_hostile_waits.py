@@ -18,9 +18,7 @@ from fakes.held_center import (
     UPLOAD,
     WATCH,
     big_module,
-    callers_of,
     chunk_request,
-    held_center,
 )
 from fakes.served_clock import until
 
@@ -31,18 +29,6 @@ from transplant.errors import (
 from transplant.v1 import catalog_pb2, intake_pb2
 
 attacks = Attacks()
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    with held_center(tmp_path_factory.mktemp("center")) as made:
-        yield made
-
-
-@pytest.fixture
-def world(served):
-    with callers_of(*served) as made:
-        yield made
 
 
 IDLE = grpc.StatusCode.DEADLINE_EXCEEDED
@@ -96,29 +82,31 @@ def nobody_reads_the_download(world):
 
 
 @pytest.mark.parametrize("attack", attacks.table, ids=str)
-def test_a_caller_who_lets_the_server_wait_is_sent_away(world, attack):
-    check(attack, world)
+def test_a_caller_who_lets_the_server_wait_is_sent_away(callers, attack):
+    check(attack, callers)
 
 
-def test_a_slow_upload_that_goes_on_is_let_on(world):
+def test_a_slow_upload_that_goes_on_is_let_on(callers):
     """Each message has the whole time: what comes slowly and comes is no attack."""
     turn = threading.Semaphore(0)
 
-    begin = world.center.client("site-dog").upload_status(world.upload_id).durable_offset
+    begin = callers.center.client("site-dog").upload_status(callers.upload_id).durable_offset
     end = begin + 300
 
     def slowly():
         for start in range(begin, end, 100):
-            yield chunk_request(world, start, PAYLOAD[start : start + 100])
+            yield chunk_request(callers, start, PAYLOAD[start : start + 100])
             turn.acquire()
 
-    parts = world.center.serving._center.parts
-    call = raw_call(world.channel(), UPLOAD, slowly())
-    until(parts.path(world.upload_id).exists)
+    parts = callers.center.serving._center.parts
+    call = raw_call(callers.channel(), UPLOAD, slowly())
+    until(parts.path(callers.upload_id).exists)
     for part in (100, 200, 300):
         until(
-            lambda part=part: parts.path(world.upload_id).stat().st_size == begin + part and world.asked_now()
+            lambda part=part: (
+                parts.path(callers.upload_id).stat().st_size == begin + part and callers.asked_now()
+            )
         )
-        world.clock.advance(IDLE_S - 1)
+        callers.clock.advance(IDLE_S - 1)
         turn.release()
     assert intake_pb2.UploadResponse.FromString(list(call)[-1]).durable_offset == end

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transplant.artifact.digest import sha256_file, sha256_hex
-from transplant.artifact.durable_file import storage_errors, sync_directory, sync_file
+from transplant.artifact.durable_file import storage_errors, sync_directory, sync_file, synced_temporary
 from transplant.errors import DigestMismatch, NotFound
 from transplant.types import SHA256_HEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 _INCOMING = "incoming"
 
@@ -60,13 +58,9 @@ class LocalBlobStore:
         sha256 = sha256_hex(data)
         if not self.has(sha256):
             with storage_errors(self._incoming):
-                descriptor, name = tempfile.mkstemp(dir=self._incoming)
-                temporary = Path(name)
+                with synced_temporary(self._incoming) as (file, temporary):
+                    file.write(data)
                 try:
-                    with os.fdopen(descriptor, "wb") as file:
-                        file.write(data)
-                        file.flush()
-                        os.fsync(file.fileno())
                     self._publish(temporary, sha256)
                 except BaseException:
                     temporary.unlink(missing_ok=True)
@@ -133,14 +127,6 @@ class LocalBlobStore:
 
     def _copied(self, path: Path) -> Path:
         with storage_errors(self._incoming):
-            descriptor, name = tempfile.mkstemp(dir=self._incoming)
-            temporary = Path(name)
-            try:
-                with os.fdopen(descriptor, "wb") as target, path.open("rb") as source:
-                    shutil.copyfileobj(source, target, 1 << 20)
-                    target.flush()
-                    os.fsync(target.fileno())
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+            with synced_temporary(self._incoming) as (target, temporary), path.open("rb") as source:
+                shutil.copyfileobj(source, target, 1 << 20)
             return temporary

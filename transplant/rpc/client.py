@@ -16,6 +16,7 @@ from transplant.rpc.messages import UploadPhase
 from transplant.rpc.renewal import renewed_kit, signing_request, swap_kit
 from transplant.rpc.retry import RetryPolicy
 from transplant.rpc.upload import Progress, upload_file
+from transplant.rpc.verdict_signature import sign_verdict
 from transplant.types import MergeState, MergeSummary, NetVersion, Route, Verdict
 from transplant.v1 import catalog_pb2, identity_pb2, intake_pb2, merge_pb2, probe_pb2, validation_pb2
 from transplant.v1.catalog_pb2_grpc import CatalogStub
@@ -311,6 +312,7 @@ class CentralClient:
         return [convert.candidate_from_proto(candidate) for candidate in response.candidates]
 
     def report_verdict(self, verdict: Verdict) -> str:
-        """Report what this site measured; returns the merge's state after it."""
-        request = convert.verdict_to_proto(verdict)
+        """Sign and report what this site measured; returns the merge's state after it."""
+        signature = sign_verdict(verdict, self.kit.name, self.kit.key)
+        request = convert.verdict_to_proto(verdict, signature)
         return self._caller.unary(self._validation.ReportVerdict, request).state

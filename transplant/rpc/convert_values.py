@@ -144,6 +144,7 @@ def route_to_proto(route: Route) -> catalog_pb2.Route:
         adapter=route.adapter or "",
         task_module=route.task_module,
         merge_key=route.merge_key,
+        supervised_by=route.supervised_by,
     )
 
 
@@ -156,6 +157,7 @@ def route_from_proto(message: catalog_pb2.Route) -> Route:
         adapter=message.adapter or None,
         task_module=message.task_module,
         merge_key=message.merge_key,
+        supervised_by=message.supervised_by,
     )
 
 
@@ -211,14 +213,15 @@ def candidate_from_proto(message: validation_pb2.Candidate) -> tuple[str, Route]
     return message.merge_key, route_from_proto(message.route)
 
 
-def verdict_to_proto(verdict: Verdict) -> validation_pb2.ReportVerdictRequest:
-    """Return a site's figures."""
+def verdict_to_proto(verdict: Verdict, signature: bytes = b"") -> validation_pb2.ReportVerdictRequest:
+    """Return a site's figures with its signature under them."""
     return validation_pb2.ReportVerdictRequest(
         merge_key=verdict.merge_key,
         teacher=metrics_to_proto(verdict.teacher),
         transplanted=metrics_to_proto(verdict.transplanted),
         floor=metrics_to_proto(verdict.floor),
         sample_count=verdict.sample_count,
+        signature=signature,
     )
 
 

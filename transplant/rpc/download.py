@@ -8,11 +8,13 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from transplant.artifact.chunks import Chunk, verify_chunk
+from transplant.artifact.chunks import verify_chunk
+from transplant.artifact.compression import pays
 from transplant.artifact.digest import sha256_file
 from transplant.artifact.durable_file import storage_errors, sync_directory, write_durably
-from transplant.errors import ChunkOutOfOrder, DigestMismatch, TransplantError
-from transplant.v1 import catalog_pb2
+from transplant.errors import ChunkOutOfOrder, DigestMismatch, InvalidSettings, TransplantError
+from transplant.rpc.convert_chunks import ChunksFromProto
+from transplant.v1 import catalog_pb2, chunk_pb2
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +33,7 @@ def download_payload(
     """Fetch a module's payload and write its manifest beside it; return the payload's path.
 
     A payload that is there already is checked and not fetched again. One process at a time may fetch
-    into a directory.
+    into a directory. Chunks come compressed where that pays and the center can.
 
     Raises:
         DigestMismatch: if the bytes have another digest even when fetched anew from the first one.
@@ -65,11 +67,18 @@ def _fetch(caller: Caller, method: Any, manifest: Manifest, part: Path, on_progr
     size = manifest.payload_bytes
     if _size(part) > size:
         part.unlink()
+    squeezed = pays(manifest)
 
     def attempt() -> bool:
+        nonlocal squeezed
         before = _size(part)
         try:
-            _append(caller, method, manifest, part, on_progress)
+            _append(caller, method, manifest, part, on_progress, squeezed=squeezed)
+        except InvalidSettings:
+            if not squeezed:
+                raise
+            squeezed = False  # a center of before compression refuses a request that speaks of it
+            return False
         except TransplantError as error:
             if not error.retry or _size(part) <= before:
                 raise
@@ -81,15 +90,24 @@ def _fetch(caller: Caller, method: Any, manifest: Manifest, part: Path, on_progr
 
 
 def _append(
-    caller: Caller, method: Any, manifest: Manifest, part: Path, on_progress: Progress | None
+    caller: Caller,
+    method: Any,
+    manifest: Manifest,
+    part: Path,
+    on_progress: Progress | None,
+    *,
+    squeezed: bool,
 ) -> None:
     with storage_errors(part), part.open("ab") as file:
         position = file.tell()
         if position < manifest.payload_bytes:
             request = catalog_pb2.DownloadRequest(module_id=manifest.module_id, offset=position)
+            if squeezed:
+                request.accepted = chunk_pb2.COMPRESSION_ZSTD
+            chunks = ChunksFromProto()
             with closing(caller.stream(method, request)) as responses:
                 for response in responses:
-                    chunk = Chunk(response.offset, response.data, response.crc32c)
+                    chunk = chunks.read(response)
                     verify_chunk(chunk)
                     if chunk.offset != position or chunk.end > manifest.payload_bytes:
                         raise ChunkOutOfOrder(f"the center sent bytes from {chunk.offset} at {position}")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from transplant.artifact.chunks import CHUNK_BYTES, WINDOW_BYTES, read_chunks
-from transplant.artifact.compression import Squeezer
 from transplant.errors import DigestMismatch, PayloadMalformed, TransplantError, UploadIncomplete
+from transplant.rpc.convert_chunks import ChunksToProto
 from transplant.rpc.status import from_rpc_error
 from transplant.types import ByteRange
 from transplant.v1 import intake_pb2
@@ -127,22 +127,14 @@ def _stream(caller: Caller, method: Any, source: _Source, missing: ByteRange) ->
 
 def _requests(window: _Window, source: _Source, missing: ByteRange) -> Iterator[intake_pb2.UploadRequest]:
     """Yield chunks as fast as the window allows; runs in a thread of gRPC's."""
-    squeezer = Squeezer() if source.squeezed else None
+    chunks = ChunksToProto(squeezed=source.squeezed)
     try:
         for chunk in read_chunks(source.path, [missing]):
             if not window.wait_for(chunk.end):
                 return
             if source.seal is not None:
                 source.seal.see(chunk)
-            request = intake_pb2.UploadRequest(
-                upload_id=source.upload_id, offset=chunk.offset, crc32c=chunk.crc32c
-            )
-            smaller = None if squeezer is None else squeezer.squeeze(chunk.data)
-            if smaller is None:
-                request.data = chunk.data
-            else:
-                request.data, request.compression = smaller, intake_pb2.COMPRESSION_ZSTD
-            yield request
+            yield chunks.write(chunk, intake_pb2.UploadRequest(upload_id=source.upload_id))
     except (OSError, EOFError) as error:
         window.fault = error  # raised where somebody can catch it: gRPC's thread would only log it
 

@@ -22,46 +22,47 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from transplant.v1 import chunk_pb2 as transplant_dot_v1_dot_chunk__pb2
 from transplant.v1 import manifest_pb2 as transplant_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btransplant/v1/catalog.proto\x12\rtransplant.v1\x1a\x1ctransplant/v1/manifest.proto\"M\n\x12ListModulesRequest\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa5\x01\n\rModuleSummary\x12\x11\n\tmodule_id\x18\x01 \x01(\t\x12\x0c\n\x04site\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.transplant.v1.ModuleKind\x12!\n\x04task\x18\x05 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x15\n\rpayload_bytes\x18\x06 \x01(\x04\"]\n\x13ListModulesResponse\x12-\n\x07modules\x18\x01 \x03(\x0b\x32\x1c.transplant.v1.ModuleSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x12GetManifestRequest\x12\x11\n\tmodule_id\x18\x01 \x01(\t\"@\n\x13GetManifestResponse\x12)\n\x08manifest\x18\x01 \x01(\x0b\x32\x17.transplant.v1.Manifest\"D\n\x0f\x44ownloadRequest\x12\x11\n\tmodule_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\"@\n\x10\x44ownloadResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x07\"\x8e\x01\n\x05Route\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12!\n\x04task\x18\x02 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x17\n\x0f\x63\x61tegory_module\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x04 \x01(\t\x12\x13\n\x0btask_module\x18\x05 \x01(\t\x12\x11\n\tmerge_key\x18\x06 \x01(\t\"i\n\nNetVersion\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x15\n\rparent_digest\x18\x02 \x01(\t\x12$\n\x06routes\x18\x03 \x03(\x0b\x32\x14.transplant.v1.Route\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"+\n\x13ListVersionsRequest\x12\x14\n\x0c\x61\x66ter_number\x18\x01 \x01(\x04\"C\n\x14ListVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.transplant.v1.NetVersion\"#\n\x11GetVersionRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"@\n\x12GetVersionResponse\x12*\n\x07version\x18\x01 \x01(\x0b\x32\x19.transplant.v1.NetVersion\",\n\x12WatchEventsRequest\x12\x16\n\x0e\x61\x66ter_event_id\x18\x01 \x01(\x04\"V\n\x13WatchEventsResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t2\x88\x04\n\x07\x43\x61talog\x12T\n\x0bListModules\x12!.transplant.v1.ListModulesRequest\x1a\".transplant.v1.ListModulesResponse\x12T\n\x0bGetManifest\x12!.transplant.v1.GetManifestRequest\x1a\".transplant.v1.GetManifestResponse\x12M\n\x08\x44ownload\x12\x1e.transplant.v1.DownloadRequest\x1a\x1f.transplant.v1.DownloadResponse0\x01\x12W\n\x0cListVersions\x12\".transplant.v1.ListVersionsRequest\x1a#.transplant.v1.ListVersionsResponse\x12Q\n\nGetVersion\x12 .transplant.v1.GetVersionRequest\x1a!.transplant.v1.GetVersionResponse\x12V\n\x0bWatchEvents\x12!.transplant.v1.WatchEventsRequest\x1a\".transplant.v1.WatchEventsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1btransplant/v1/catalog.proto\x12\rtransplant.v1\x1a\x19transplant/v1/chunk.proto\x1a\x1ctransplant/v1/manifest.proto\"M\n\x12ListModulesRequest\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xa5\x01\n\rModuleSummary\x12\x11\n\tmodule_id\x18\x01 \x01(\t\x12\x0c\n\x04site\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\'\n\x04kind\x18\x04 \x01(\x0e\x32\x19.transplant.v1.ModuleKind\x12!\n\x04task\x18\x05 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x15\n\rpayload_bytes\x18\x06 \x01(\x04\"]\n\x13ListModulesResponse\x12-\n\x07modules\x18\x01 \x03(\x0b\x32\x1c.transplant.v1.ModuleSummary\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\'\n\x12GetManifestRequest\x12\x11\n\tmodule_id\x18\x01 \x01(\t\"@\n\x13GetManifestResponse\x12)\n\x08manifest\x18\x01 \x01(\x0b\x32\x17.transplant.v1.Manifest\"r\n\x0f\x44ownloadRequest\x12\x11\n\tmodule_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12,\n\x08\x61\x63\x63\x65pted\x18\x04 \x01(\x0e\x32\x1a.transplant.v1.Compression\"q\n\x10\x44ownloadResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x07\x12/\n\x0b\x63ompression\x18\x04 \x01(\x0e\x32\x1a.transplant.v1.Compression\"\xa5\x01\n\x05Route\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12!\n\x04task\x18\x02 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x17\n\x0f\x63\x61tegory_module\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x61pter\x18\x04 \x01(\t\x12\x13\n\x0btask_module\x18\x05 \x01(\t\x12\x11\n\tmerge_key\x18\x06 \x01(\t\x12\x15\n\rsupervised_by\x18\x07 \x01(\t\"i\n\nNetVersion\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x15\n\rparent_digest\x18\x02 \x01(\t\x12$\n\x06routes\x18\x03 \x03(\x0b\x32\x14.transplant.v1.Route\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"+\n\x13ListVersionsRequest\x12\x14\n\x0c\x61\x66ter_number\x18\x01 \x01(\x04\"C\n\x14ListVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.transplant.v1.NetVersion\"#\n\x11GetVersionRequest\x12\x0e\n\x06number\x18\x01 \x01(\x04\"@\n\x12GetVersionResponse\x12*\n\x07version\x18\x01 \x01(\x0b\x32\x19.transplant.v1.NetVersion\",\n\x12WatchEventsRequest\x12\x16\n\x0e\x61\x66ter_event_id\x18\x01 \x01(\x04\"V\n\x13WatchEventsResponse\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t2\x88\x04\n\x07\x43\x61talog\x12T\n\x0bListModules\x12!.transplant.v1.ListModulesRequest\x1a\".transplant.v1.ListModulesResponse\x12T\n\x0bGetManifest\x12!.transplant.v1.GetManifestRequest\x1a\".transplant.v1.GetManifestResponse\x12M\n\x08\x44ownload\x12\x1e.transplant.v1.DownloadRequest\x1a\x1f.transplant.v1.DownloadResponse0\x01\x12W\n\x0cListVersions\x12\".transplant.v1.ListVersionsRequest\x1a#.transplant.v1.ListVersionsResponse\x12Q\n\nGetVersion\x12 .transplant.v1.GetVersionRequest\x1a!.transplant.v1.GetVersionResponse\x12V\n\x0bWatchEvents\x12!.transplant.v1.WatchEventsRequest\x1a\".transplant.v1.WatchEventsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transplant.v1.catalog_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LISTMODULESREQUEST']._serialized_start=76
-  _globals['_LISTMODULESREQUEST']._serialized_end=153
-  _globals['_MODULESUMMARY']._serialized_start=156
-  _globals['_MODULESUMMARY']._serialized_end=321
-  _globals['_LISTMODULESRESPONSE']._serialized_start=323
-  _globals['_LISTMODULESRESPONSE']._serialized_end=416
-  _globals['_GETMANIFESTREQUEST']._serialized_start=418
-  _globals['_GETMANIFESTREQUEST']._serialized_end=457
-  _globals['_GETMANIFESTRESPONSE']._serialized_start=459
-  _globals['_GETMANIFESTRESPONSE']._serialized_end=523
-  _globals['_DOWNLOADREQUEST']._serialized_start=525
-  _globals['_DOWNLOADREQUEST']._serialized_end=593
-  _globals['_DOWNLOADRESPONSE']._serialized_start=595
-  _globals['_DOWNLOADRESPONSE']._serialized_end=659
-  _globals['_ROUTE']._serialized_start=662
-  _globals['_ROUTE']._serialized_end=804
-  _globals['_NETVERSION']._serialized_start=806
-  _globals['_NETVERSION']._serialized_end=911
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=913
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=956
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=958
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1025
-  _globals['_GETVERSIONREQUEST']._serialized_start=1027
-  _globals['_GETVERSIONREQUEST']._serialized_end=1062
-  _globals['_GETVERSIONRESPONSE']._serialized_start=1064
-  _globals['_GETVERSIONRESPONSE']._serialized_end=1128
-  _globals['_WATCHEVENTSREQUEST']._serialized_start=1130
-  _globals['_WATCHEVENTSREQUEST']._serialized_end=1174
-  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1176
-  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1262
-  _globals['_CATALOG']._serialized_start=1265
-  _globals['_CATALOG']._serialized_end=1785
+  _globals['_LISTMODULESREQUEST']._serialized_start=103
+  _globals['_LISTMODULESREQUEST']._serialized_end=180
+  _globals['_MODULESUMMARY']._serialized_start=183
+  _globals['_MODULESUMMARY']._serialized_end=348
+  _globals['_LISTMODULESRESPONSE']._serialized_start=350
+  _globals['_LISTMODULESRESPONSE']._serialized_end=443
+  _globals['_GETMANIFESTREQUEST']._serialized_start=445
+  _globals['_GETMANIFESTREQUEST']._serialized_end=484
+  _globals['_GETMANIFESTRESPONSE']._serialized_start=486
+  _globals['_GETMANIFESTRESPONSE']._serialized_end=550
+  _globals['_DOWNLOADREQUEST']._serialized_start=552
+  _globals['_DOWNLOADREQUEST']._serialized_end=666
+  _globals['_DOWNLOADRESPONSE']._serialized_start=668
+  _globals['_DOWNLOADRESPONSE']._serialized_end=781
+  _globals['_ROUTE']._serialized_start=784
+  _globals['_ROUTE']._serialized_end=949
+  _globals['_NETVERSION']._serialized_start=951
+  _globals['_NETVERSION']._serialized_end=1056
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=1058
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=1101
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1103
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1170
+  _globals['_GETVERSIONREQUEST']._serialized_start=1172
+  _globals['_GETVERSIONREQUEST']._serialized_end=1207
+  _globals['_GETVERSIONRESPONSE']._serialized_start=1209
+  _globals['_GETVERSIONRESPONSE']._serialized_end=1273
+  _globals['_WATCHEVENTSREQUEST']._serialized_start=1275
+  _globals['_WATCHEVENTSREQUEST']._serialized_end=1319
+  _globals['_WATCHEVENTSRESPONSE']._serialized_start=1321
+  _globals['_WATCHEVENTSRESPONSE']._serialized_end=1407
+  _globals['_CATALOG']._serialized_start=1410
+  _globals['_CATALOG']._serialized_end=1930
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from transplant.v1 import chunk_pb2 as _chunk_pb2
 from transplant.v1 import manifest_pb2 as _manifest_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -54,40 +55,46 @@ class GetManifestResponse(_message.Message):
     def __init__(self, manifest: _Optional[_Union[_manifest_pb2.Manifest, _Mapping]] = ...) -> None: ...
 
 class DownloadRequest(_message.Message):
-    __slots__ = ("module_id", "offset", "length")
+    __slots__ = ("module_id", "offset", "length", "accepted")
     MODULE_ID_FIELD_NUMBER: _ClassVar[int]
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     LENGTH_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
     module_id: str
     offset: int
     length: int
-    def __init__(self, module_id: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+    accepted: _chunk_pb2.Compression
+    def __init__(self, module_id: _Optional[str] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ..., accepted: _Optional[_Union[_chunk_pb2.Compression, str]] = ...) -> None: ...
 
 class DownloadResponse(_message.Message):
-    __slots__ = ("offset", "data", "crc32c")
+    __slots__ = ("offset", "data", "crc32c", "compression")
     OFFSET_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
     CRC32C_FIELD_NUMBER: _ClassVar[int]
+    COMPRESSION_FIELD_NUMBER: _ClassVar[int]
     offset: int
     data: bytes
     crc32c: int
-    def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ...) -> None: ...
+    compression: _chunk_pb2.Compression
+    def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., compression: _Optional[_Union[_chunk_pb2.Compression, str]] = ...) -> None: ...
 
 class Route(_message.Message):
-    __slots__ = ("category", "task", "category_module", "adapter", "task_module", "merge_key")
+    __slots__ = ("category", "task", "category_module", "adapter", "task_module", "merge_key", "supervised_by")
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     CATEGORY_MODULE_FIELD_NUMBER: _ClassVar[int]
     ADAPTER_FIELD_NUMBER: _ClassVar[int]
     TASK_MODULE_FIELD_NUMBER: _ClassVar[int]
     MERGE_KEY_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISED_BY_FIELD_NUMBER: _ClassVar[int]
     category: str
     task: _manifest_pb2.Task
     category_module: str
     adapter: str
     task_module: str
     merge_key: str
-    def __init__(self, category: _Optional[str] = ..., task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., category_module: _Optional[str] = ..., adapter: _Optional[str] = ..., task_module: _Optional[str] = ..., merge_key: _Optional[str] = ...) -> None: ...
+    supervised_by: str
+    def __init__(self, category: _Optional[str] = ..., task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., category_module: _Optional[str] = ..., adapter: _Optional[str] = ..., task_module: _Optional[str] = ..., merge_key: _Optional[str] = ..., supervised_by: _Optional[str] = ...) -> None: ...
 
 class NetVersion(_message.Message):
     __slots__ = ("number", "parent_digest", "routes", "digest")

@@ -22,38 +22,37 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from transplant.v1 import chunk_pb2 as transplant_dot_v1_dot_chunk__pb2
 from transplant.v1 import manifest_pb2 as transplant_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atransplant/v1/intake.proto\x12\rtransplant.v1\x1a\x1ctransplant/v1/manifest.proto\"\'\n\tByteRange\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04\";\n\x0e\x44\x65\x63lareRequest\x12)\n\x08manifest\x18\x01 \x01(\x0b\x32\x17.transplant.v1.Manifest\"v\n\x0f\x44\x65\x63lareResponse\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x11\n\tmodule_id\x18\x02 \x01(\t\x12)\n\x07missing\x18\x03 \x03(\x0b\x32\x18.transplant.v1.ByteRange\x12\x12\n\nregistered\x18\x04 \x01(\x08\"\x81\x01\n\rUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12/\n\x0b\x63ompression\x18\x05 \x01(\x0e\x32\x1a.transplant.v1.Compression\"(\n\x0eUploadResponse\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x04\"2\n\rCommitRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"#\n\x0e\x43ommitResponse\x12\x11\n\tmodule_id\x18\x01 \x01(\t\"(\n\x13UploadStatusRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\xf2\x01\n\x14UploadStatusResponse\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x04\x12)\n\x07missing\x18\x02 \x03(\x0b\x32\x18.transplant.v1.ByteRange\x12\x12\n\nregistered\x18\x03 \x01(\x08\x12\x11\n\tmodule_id\x18\x04 \x01(\t\x12)\n\x05phase\x18\x05 \x01(\x0e\x32\x1a.transplant.v1.UploadPhase\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12&\n\x07\x66igures\x18\x08 \x03(\x0b\x32\x15.transplant.v1.Metric*@\n\x0b\x43ompression\x12\x1b\n\x17\x43OMPRESSION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43OMPRESSION_ZSTD\x10\x01*\x9a\x01\n\x0bUploadPhase\x12\x1c\n\x18UPLOAD_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPLOAD_PHASE_RECEIVING\x10\x01\x12\x19\n\x15UPLOAD_PHASE_RECEIVED\x10\x02\x12\x1b\n\x17UPLOAD_PHASE_REGISTERED\x10\x03\x12\x19\n\x15UPLOAD_PHASE_REJECTED\x10\x04\x32\xbd\x02\n\x06Intake\x12H\n\x07\x44\x65\x63lare\x12\x1d.transplant.v1.DeclareRequest\x1a\x1e.transplant.v1.DeclareResponse\x12I\n\x06Upload\x12\x1c.transplant.v1.UploadRequest\x1a\x1d.transplant.v1.UploadResponse(\x01\x30\x01\x12\x45\n\x06\x43ommit\x12\x1c.transplant.v1.CommitRequest\x1a\x1d.transplant.v1.CommitResponse\x12W\n\x0cUploadStatus\x12\".transplant.v1.UploadStatusRequest\x1a#.transplant.v1.UploadStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1atransplant/v1/intake.proto\x12\rtransplant.v1\x1a\x19transplant/v1/chunk.proto\x1a\x1ctransplant/v1/manifest.proto\"\'\n\tByteRange\x12\r\n\x05start\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04\";\n\x0e\x44\x65\x63lareRequest\x12)\n\x08manifest\x18\x01 \x01(\x0b\x32\x17.transplant.v1.Manifest\"v\n\x0f\x44\x65\x63lareResponse\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x11\n\tmodule_id\x18\x02 \x01(\t\x12)\n\x07missing\x18\x03 \x03(\x0b\x32\x18.transplant.v1.ByteRange\x12\x12\n\nregistered\x18\x04 \x01(\x08\"\x81\x01\n\rUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x04 \x01(\x07\x12/\n\x0b\x63ompression\x18\x05 \x01(\x0e\x32\x1a.transplant.v1.Compression\"(\n\x0eUploadResponse\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x04\"2\n\rCommitRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"#\n\x0e\x43ommitResponse\x12\x11\n\tmodule_id\x18\x01 \x01(\t\"(\n\x13UploadStatusRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\xf2\x01\n\x14UploadStatusResponse\x12\x16\n\x0e\x64urable_offset\x18\x01 \x01(\x04\x12)\n\x07missing\x18\x02 \x03(\x0b\x32\x18.transplant.v1.ByteRange\x12\x12\n\nregistered\x18\x03 \x01(\x08\x12\x11\n\tmodule_id\x18\x04 \x01(\t\x12)\n\x05phase\x18\x05 \x01(\x0e\x32\x1a.transplant.v1.UploadPhase\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12&\n\x07\x66igures\x18\x08 \x03(\x0b\x32\x15.transplant.v1.Metric*\x9a\x01\n\x0bUploadPhase\x12\x1c\n\x18UPLOAD_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16UPLOAD_PHASE_RECEIVING\x10\x01\x12\x19\n\x15UPLOAD_PHASE_RECEIVED\x10\x02\x12\x1b\n\x17UPLOAD_PHASE_REGISTERED\x10\x03\x12\x19\n\x15UPLOAD_PHASE_REJECTED\x10\x04\x32\xbd\x02\n\x06Intake\x12H\n\x07\x44\x65\x63lare\x12\x1d.transplant.v1.DeclareRequest\x1a\x1e.transplant.v1.DeclareResponse\x12I\n\x06Upload\x12\x1c.transplant.v1.UploadRequest\x1a\x1d.transplant.v1.UploadResponse(\x01\x30\x01\x12\x45\n\x06\x43ommit\x12\x1c.transplant.v1.CommitRequest\x1a\x1d.transplant.v1.CommitResponse\x12W\n\x0cUploadStatus\x12\".transplant.v1.UploadStatusRequest\x1a#.transplant.v1.UploadStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transplant.v1.intake_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_COMPRESSION']._serialized_start=847
-  _globals['_COMPRESSION']._serialized_end=911
-  _globals['_UPLOADPHASE']._serialized_start=914
-  _globals['_UPLOADPHASE']._serialized_end=1068
-  _globals['_BYTERANGE']._serialized_start=75
-  _globals['_BYTERANGE']._serialized_end=114
-  _globals['_DECLAREREQUEST']._serialized_start=116
-  _globals['_DECLAREREQUEST']._serialized_end=175
-  _globals['_DECLARERESPONSE']._serialized_start=177
-  _globals['_DECLARERESPONSE']._serialized_end=295
-  _globals['_UPLOADREQUEST']._serialized_start=298
-  _globals['_UPLOADREQUEST']._serialized_end=427
-  _globals['_UPLOADRESPONSE']._serialized_start=429
-  _globals['_UPLOADRESPONSE']._serialized_end=469
-  _globals['_COMMITREQUEST']._serialized_start=471
-  _globals['_COMMITREQUEST']._serialized_end=521
-  _globals['_COMMITRESPONSE']._serialized_start=523
-  _globals['_COMMITRESPONSE']._serialized_end=558
-  _globals['_UPLOADSTATUSREQUEST']._serialized_start=560
-  _globals['_UPLOADSTATUSREQUEST']._serialized_end=600
-  _globals['_UPLOADSTATUSRESPONSE']._serialized_start=603
-  _globals['_UPLOADSTATUSRESPONSE']._serialized_end=845
-  _globals['_INTAKE']._serialized_start=1071
-  _globals['_INTAKE']._serialized_end=1388
+  _globals['_UPLOADPHASE']._serialized_start=875
+  _globals['_UPLOADPHASE']._serialized_end=1029
+  _globals['_BYTERANGE']._serialized_start=102
+  _globals['_BYTERANGE']._serialized_end=141
+  _globals['_DECLAREREQUEST']._serialized_start=143
+  _globals['_DECLAREREQUEST']._serialized_end=202
+  _globals['_DECLARERESPONSE']._serialized_start=204
+  _globals['_DECLARERESPONSE']._serialized_end=322
+  _globals['_UPLOADREQUEST']._serialized_start=325
+  _globals['_UPLOADREQUEST']._serialized_end=454
+  _globals['_UPLOADRESPONSE']._serialized_start=456
+  _globals['_UPLOADRESPONSE']._serialized_end=496
+  _globals['_COMMITREQUEST']._serialized_start=498
+  _globals['_COMMITREQUEST']._serialized_end=548
+  _globals['_COMMITRESPONSE']._serialized_start=550
+  _globals['_COMMITRESPONSE']._serialized_end=585
+  _globals['_UPLOADSTATUSREQUEST']._serialized_start=587
+  _globals['_UPLOADSTATUSREQUEST']._serialized_end=627
+  _globals['_UPLOADSTATUSRESPONSE']._serialized_start=630
+  _globals['_UPLOADSTATUSRESPONSE']._serialized_end=872
+  _globals['_INTAKE']._serialized_start=1032
+  _globals['_INTAKE']._serialized_end=1349
 # @@protoc_insertion_point(module_scope)

@@ -1,3 +1,4 @@
+from transplant.v1 import chunk_pb2 as _chunk_pb2
 from transplant.v1 import manifest_pb2 as _manifest_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -8,11 +9,6 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class Compression(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    COMPRESSION_UNSPECIFIED: _ClassVar[Compression]
-    COMPRESSION_ZSTD: _ClassVar[Compression]
-
 class UploadPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     UPLOAD_PHASE_UNSPECIFIED: _ClassVar[UploadPhase]
@@ -20,8 +16,6 @@ class UploadPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UPLOAD_PHASE_RECEIVED: _ClassVar[UploadPhase]
     UPLOAD_PHASE_REGISTERED: _ClassVar[UploadPhase]
     UPLOAD_PHASE_REJECTED: _ClassVar[UploadPhase]
-COMPRESSION_UNSPECIFIED: Compression
-COMPRESSION_ZSTD: Compression
 UPLOAD_PHASE_UNSPECIFIED: UploadPhase
 UPLOAD_PHASE_RECEIVING: UploadPhase
 UPLOAD_PHASE_RECEIVED: UploadPhase
@@ -65,8 +59,8 @@ class UploadRequest(_message.Message):
     offset: int
     data: bytes
     crc32c: int
-    compression: Compression
-    def __init__(self, upload_id: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., compression: _Optional[_Union[Compression, str]] = ...) -> None: ...
+    compression: _chunk_pb2.Compression
+    def __init__(self, upload_id: _Optional[str] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., crc32c: _Optional[int] = ..., compression: _Optional[_Union[_chunk_pb2.Compression, str]] = ...) -> None: ...
 
 class UploadResponse(_message.Message):
     __slots__ = ("durable_offset",)

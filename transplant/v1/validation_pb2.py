@@ -26,7 +26,7 @@ from transplant.v1 import catalog_pb2 as transplant_dot_v1_dot_catalog__pb2
 from transplant.v1 import manifest_pb2 as transplant_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etransplant/v1/validation.proto\x12\rtransplant.v1\x1a\x1btransplant/v1/catalog.proto\x1a\x1ctransplant/v1/manifest.proto\"\x18\n\x16\x46\x65tchCandidatesRequest\"C\n\tCandidate\x12\x11\n\tmerge_key\x18\x01 \x01(\t\x12#\n\x05route\x18\x02 \x01(\x0b\x32\x14.transplant.v1.Route\"G\n\x17\x46\x65tchCandidatesResponse\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.transplant.v1.Candidate\"\xba\x01\n\x14ReportVerdictRequest\x12\x11\n\tmerge_key\x18\x01 \x01(\t\x12&\n\x07teacher\x18\x02 \x03(\x0b\x32\x15.transplant.v1.Metric\x12+\n\x0ctransplanted\x18\x03 \x03(\x0b\x32\x15.transplant.v1.Metric\x12$\n\x05\x66loor\x18\x04 \x03(\x0b\x32\x15.transplant.v1.Metric\x12\x14\n\x0csample_count\x18\x05 \x01(\x04\"&\n\x15ReportVerdictResponse\x12\r\n\x05state\x18\x01 \x01(\t2\xca\x01\n\nValidation\x12`\n\x0f\x46\x65tchCandidates\x12%.transplant.v1.FetchCandidatesRequest\x1a&.transplant.v1.FetchCandidatesResponse\x12Z\n\rReportVerdict\x12#.transplant.v1.ReportVerdictRequest\x1a$.transplant.v1.ReportVerdictResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etransplant/v1/validation.proto\x12\rtransplant.v1\x1a\x1btransplant/v1/catalog.proto\x1a\x1ctransplant/v1/manifest.proto\"\x18\n\x16\x46\x65tchCandidatesRequest\"C\n\tCandidate\x12\x11\n\tmerge_key\x18\x01 \x01(\t\x12#\n\x05route\x18\x02 \x01(\x0b\x32\x14.transplant.v1.Route\"G\n\x17\x46\x65tchCandidatesResponse\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.transplant.v1.Candidate\"\xcd\x01\n\x14ReportVerdictRequest\x12\x11\n\tmerge_key\x18\x01 \x01(\t\x12&\n\x07teacher\x18\x02 \x03(\x0b\x32\x15.transplant.v1.Metric\x12+\n\x0ctransplanted\x18\x03 \x03(\x0b\x32\x15.transplant.v1.Metric\x12$\n\x05\x66loor\x18\x04 \x03(\x0b\x32\x15.transplant.v1.Metric\x12\x14\n\x0csample_count\x18\x05 \x01(\x04\x12\x11\n\tsignature\x18\x06 \x01(\x0c\"&\n\x15ReportVerdictResponse\x12\r\n\x05state\x18\x01 \x01(\t2\xca\x01\n\nValidation\x12`\n\x0f\x46\x65tchCandidates\x12%.transplant.v1.FetchCandidatesRequest\x1a&.transplant.v1.FetchCandidatesResponse\x12Z\n\rReportVerdict\x12#.transplant.v1.ReportVerdictRequest\x1a$.transplant.v1.ReportVerdictResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,9 +40,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHCANDIDATESRESPONSE']._serialized_start=203
   _globals['_FETCHCANDIDATESRESPONSE']._serialized_end=274
   _globals['_REPORTVERDICTREQUEST']._serialized_start=277
-  _globals['_REPORTVERDICTREQUEST']._serialized_end=463
-  _globals['_REPORTVERDICTRESPONSE']._serialized_start=465
-  _globals['_REPORTVERDICTRESPONSE']._serialized_end=503
-  _globals['_VALIDATION']._serialized_start=506
-  _globals['_VALIDATION']._serialized_end=708
+  _globals['_REPORTVERDICTREQUEST']._serialized_end=482
+  _globals['_REPORTVERDICTRESPONSE']._serialized_start=484
+  _globals['_REPORTVERDICTRESPONSE']._serialized_end=522
+  _globals['_VALIDATION']._serialized_start=525
+  _globals['_VALIDATION']._serialized_end=727
 # @@protoc_insertion_point(module_scope)

@@ -27,18 +27,20 @@ class FetchCandidatesResponse(_message.Message):
     def __init__(self, candidates: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ...) -> None: ...
 
 class ReportVerdictRequest(_message.Message):
-    __slots__ = ("merge_key", "teacher", "transplanted", "floor", "sample_count")
+    __slots__ = ("merge_key", "teacher", "transplanted", "floor", "sample_count", "signature")
     MERGE_KEY_FIELD_NUMBER: _ClassVar[int]
     TEACHER_FIELD_NUMBER: _ClassVar[int]
     TRANSPLANTED_FIELD_NUMBER: _ClassVar[int]
     FLOOR_FIELD_NUMBER: _ClassVar[int]
     SAMPLE_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     merge_key: str
     teacher: _containers.RepeatedCompositeFieldContainer[_manifest_pb2.Metric]
     transplanted: _containers.RepeatedCompositeFieldContainer[_manifest_pb2.Metric]
     floor: _containers.RepeatedCompositeFieldContainer[_manifest_pb2.Metric]
     sample_count: int
-    def __init__(self, merge_key: _Optional[str] = ..., teacher: _Optional[_Iterable[_Union[_manifest_pb2.Metric, _Mapping]]] = ..., transplanted: _Optional[_Iterable[_Union[_manifest_pb2.Metric, _Mapping]]] = ..., floor: _Optional[_Iterable[_Union[_manifest_pb2.Metric, _Mapping]]] = ..., sample_count: _Optional[int] = ...) -> None: ...
+    signature: bytes
+    def __init__(self, merge_key: _Optional[str] = ..., teacher: _Optional[_Iterable[_Union[_manifest_pb2.Metric, _Mapping]]] = ..., transplanted: _Optional[_Iterable[_Union[_manifest_pb2.Metric, _Mapping]]] = ..., floor: _Optional[_Iterable[_Union[_manifest_pb2.Metric, _Mapping]]] = ..., sample_count: _Optional[int] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class ReportVerdictResponse(_message.Message):
     __slots__ = ("state",)
