@@ -16,9 +16,9 @@ from benchmarks.chaos.cli import chaos
 from benchmarks.claims.cli import claims
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
 from benchmarks.machine import fast_precision, this_machine
-from benchmarks.records import QUALITY_BENCHES, read_records
+from benchmarks.records import QUALITY_BENCHES, TRANSFER_BENCHES, read_records
 from transplant.errors import BenchmarkFailed, TransplantError
-from transplant.types import Disclosure
+from transplant.types import Disclosure, Task
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(chaos, name="chaos")
@@ -103,7 +103,7 @@ def journey(
 
 @app.command()
 def quality(
-    bench: Annotated[str, typer.Argument(help="exp1, exp2, exp3, table4 or ablation")],
+    bench: Annotated[str, typer.Argument(help="exp1, exp2, exp3, table4, ablation, layer-transfer or l2t")],
     data: Annotated[str, typer.Option(help="cifar10, voc_mammals or scenes")],
     out: Annotated[
         Path, typer.Option(help="folder of records and teachers; finished cells are not run again")
@@ -145,12 +145,27 @@ def quality(
     proxy: Annotated[
         Path | None, typer.Option(help="folder of public unlabelled pictures [the Tiny ImageNet pack]")
     ] = None,
+    retained: Annotated[
+        str | None, typer.Option(help="of layer-transfer: how many layers are kept, 0 to 5 and auto")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="of l2t: cpu, or paper for a GPU")] = "cpu",
+    lenders: Annotated[int, typer.Option(help="of l2t: 1 or 2 source nets at once")] = 1,
 ) -> None:
-    """Redo an experiment of the paper: learn adapters by every method and measure them beside their teachers.
+    """Redo an experiment of the papers: learn by every method and measure beside what it is compared with.
 
     Lists that are left out take the experiment's defaults. What a run leaves unfinished the next one with the
     same --out goes on with; `transplant-bench report` then writes the tables.
     """
+    if bench in TRANSFER_BENCHES:
+        from benchmarks.quality.transfer_flags import run_transfer  # torch takes seconds: --help should not
+
+        run_transfer(
+            bench, data, out, Console(highlight=False, width=None if sys.stdout.isatty() else 160),
+            seeds=seeds, samples=samples, methods=methods, retained=retained, steps=steps, profile=profile,
+            lenders=lenders, threads=threads, data_root=_data_root(data_root),
+            command=shlex.join(["transplant-bench", *sys.argv[1:]]),
+        )  # fmt: skip
+        return
     from benchmarks.quality.flags import plan_of  # torch takes seconds: --help should not
     from benchmarks.quality.run import needs_packs, run_quality
 
@@ -176,7 +191,11 @@ def quality(
 @app.command()
 def speed(
     bench: Annotated[
-        str, typer.Argument(help="pseudo-gradient, closed-form, vgg16-merge, transport or encodings")
+        str,
+        typer.Argument(
+            help="pseudo-gradient, closed-form, vgg16-merge, transport, encodings, serve, serve-budget, "
+            "growth, planner or l2t-step"
+        ),
     ],
     out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
     tasks: Annotated[str, typer.Option(help="of the task modules, by comma")] = "classification,segmentation",
@@ -196,10 +215,31 @@ def speed(
     ] = "digit-1,digit-3",
     seeds: Annotated[str, typer.Option(help="of the teachers of encodings, by comma")] = "0",
     epochs: Annotated[int | None, typer.Option(help="of the teachers of encodings")] = None,
+    merges: Annotated[int, typer.Option(min=2, help="of growth, over all --tasks")] = 300,
+    steps: Annotated[int, typer.Option(min=1, help="of each of its merges")] = 20,
+    workers: Annotated[int, typer.Option(min=1, help="of Ray, in growth")] = 2,
+    local_threads: Annotated[
+        str, typer.Option(help="of the local runner beside it, by comma; the best counts")
+    ] = "1,2",
 ) -> None:
     """Measure time and memory beside a baseline of the same run, on random nets; missed bars are an error."""
     if bench == "transport":
         _transport(out, mib, repetitions, at_once)
+        return
+    if bench == "l2t-step":
+        _l2t_step(out, repetitions)
+        return
+    if bench == "planner":
+        _planner(out, repetitions)
+        return
+    if bench == "growth":
+        _growth(out, tasks, merges, steps, workers, local_threads)
+        return
+    if bench == "serve":
+        _serve(out, tasks, arch, repetitions)
+        return
+    if bench == "serve-budget":
+        _serve_budget(out, data, categories, int(seeds.partition(",")[0]), epochs, repetitions)
         return
     if bench == "encodings":
         _encodings(out, data, categories, seeds, epochs)
@@ -220,6 +260,67 @@ def speed(
     )
     if missed:
         raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
+
+
+def _l2t_step(out: Path, repetitions: int) -> None:
+    from benchmarks.speed.l2t_step import run_l2t_step  # torch takes seconds: --help should not
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    command = shlex.join(["transplant-bench", *sys.argv[1:]])
+    missed = run_l2t_step(out, console, repetitions=repetitions, command=command)
+    if missed:
+        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
+
+
+def _planner(out: Path, repetitions: int) -> None:
+    from benchmarks.speed.planner import run_planner  # torch takes seconds: --help should not
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    command = shlex.join(["transplant-bench", *sys.argv[1:]])
+    missed = run_planner(out, console, repetitions=repetitions, command=command)
+    if missed:
+        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
+
+
+def _serve(out: Path, tasks: str, arch: str | None, repetitions: int) -> None:
+    from benchmarks.speed.serve import cases_of, run_serve  # torch takes seconds: --help should not
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    command = shlex.join(["transplant-bench", *sys.argv[1:]])
+    missed = run_serve(cases_of(tasks, arch), out, console, repetitions=repetitions, command=command)
+    if missed:
+        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
+
+
+def _growth(out: Path, tasks: str, merges: int, steps: int, workers: int, local_threads: str) -> None:
+    from benchmarks.speed.growth.material import GrowthSize  # torch takes seconds: --help should not
+    from benchmarks.speed.growth.run import run_growth
+
+    chosen = tuple(Task(task) for task in tasks.split(","))
+    size = GrowthSize(max(1, merges // len(chosen)), chosen, steps=steps)
+    threads = [int(count) for count in local_threads.split(",")]
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    command = shlex.join(["transplant-bench", *sys.argv[1:]])
+    missed = run_growth(size, workers, threads, out, console, command=command)
+    if missed:
+        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
+
+
+def _serve_budget(
+    out: Path, data: str, categories: str, seed: int, epochs: int | None, repetitions: int
+) -> None:
+    from benchmarks.speed.serve_budget import run_budget  # torch takes seconds: --help should not
+
+    run_budget(
+        out,
+        Console(highlight=False, width=None if sys.stdout.isatty() else 160),
+        data=data,
+        categories=categories.split(","),
+        seed=seed,
+        epochs=epochs,
+        data_root=Path() if data == "scenes" else _data_root(None),
+        repetitions=repetitions,
+    )
 
 
 def _encodings(out: Path, data: str, categories: str, seeds: str, epochs: int | None) -> None:
@@ -254,8 +355,8 @@ def report(directory: Annotated[Path, typer.Argument(help="folder with a records
     if not records:
         raise BenchmarkFailed(f"{directory} holds no records")
     table = Table(title=str(directory), title_justify="left")
-    names = ("bench", "data", "category", "task", "method", "samples", "seed", "metric", "value", "unit",
-             "teacher", "floor", "baseline", "ratio")  # fmt: skip
+    names = ("bench", "data", "category", "task", "method", "retained", "samples", "seed", "metric", "value",
+             "unit", "teacher", "floor", "baseline", "ratio")  # fmt: skip
     used = [name for name in names if any(getattr(record, name) is not None for record in records)]
     for name in used:
         table.add_column(name)
@@ -269,7 +370,7 @@ def report(directory: Annotated[Path, typer.Argument(help="folder with a records
         )
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
-    if any(record.bench in QUALITY_BENCHES for record in records):
+    if any(record.bench in (*QUALITY_BENCHES, *TRANSFER_BENCHES) for record in records):
         from benchmarks.quality.report_page import write_page  # matplotlib takes seconds
 
         console.print(f"written: {write_page(directory, records)}")

@@ -16,7 +16,9 @@ from central.audit.cli import audit
 from central.console import AsJson, Home, RegistryUrl, settings_of, show
 from central.home import is_serving, only_serve, open_known_registry
 from central.identity.cli import provision
+from central.net import cli as net_cli
 from central.preflight.cli import preflight_command
+from central.serving.cli import serve_net
 from central.settings import read_settings
 from transplant.backends.open_audit import install_open_audit
 from transplant.errors import CenterUnreachable, TransplantError
@@ -28,13 +30,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-net = typer.Typer(help="Look at the transplant net.", no_args_is_help=True)
+net = typer.Typer(help="Look at the transplant net, and change it.", no_args_is_help=True)
 app.add_typer(provision, name="provision")
 app.add_typer(net, name="net")
 app.add_typer(audit, name="audit")
 maintenance_cli.register(app)
+net_cli.register(app, net)
 app.command("preflight")(preflight_command)
 app.command("modules")(modules)
+app.command("serve-net")(serve_net)
 
 
 @app.command()
@@ -44,9 +48,37 @@ def serve(
     founder: Annotated[
         str | None, typer.Option(help="Category whose teacher founds the net; default: the first.")
     ] = None,
+    residents: Annotated[
+        int | None, typer.Option(help="Task modules of one task that teachers may bring along.")
+    ] = None,
+    hosts_at_once: Annotated[
+        int | None, typer.Option(help="Of them, into how many a teacher is led side by side.")
+    ] = None,
+    most_hosts: Annotated[
+        int | None, typer.Option(help="How many are tried before a larger adapter is.")
+    ] = None,
+    most_layers: Annotated[
+        int | None, typer.Option(help="Layers of the largest adapter before a task is given up.")
+    ] = None,
+    supervisors: Annotated[
+        int | None,
+        typer.Option(help="Teachers of other categories tried for a task that a site never taught; 0: none."),
+    ] = None,
+    kin: Annotated[
+        str | None, typer.Option(help="Categories that are near each other: cat:dog,cow:horse.")
+    ] = None,
+    unsigned_verdicts: Annotated[
+        str | None, typer.Option(help="Of sites of earlier releases: refuse or accept.")
+    ] = None,
     runner: Annotated[str | None, typer.Option(help="ray or local.")] = None,
     workers: Annotated[int | None, typer.Option(help="Merges learned at a time.")] = None,
     device: Annotated[str | None, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")] = None,
+    gpu_share: Annotated[
+        float | None, typer.Option(help="Of one GPU, for each merge on Ray: 0.5 lets two share one.")
+    ] = None,
+    shares: Annotated[
+        str | None, typer.Option(help="Of sites in the workers, where not 1: SITE=NUMBER, several by comma.")
+    ] = None,
     minimum_agreement: Annotated[
         float | None, typer.Option(help="Percent of synthetic samples answered as the teacher does.")
     ] = None,
@@ -129,7 +161,8 @@ def status(home: Home, as_json: AsJson = False, registry_url: RegistryUrl = None
     settings = settings_of(home, registry_url)
     registry = open_known_registry(settings)
     with registry.read() as books:
-        document = status_document(books, settings.home, serving=is_serving(settings.home))
+        policy = settings.policy().plan
+        document = status_document(books, settings.home, serving=is_serving(settings.home), policy=policy)
     registry.close()
     show(document, status_tables(document), as_json=as_json)
     if document["serving"] is None:

@@ -13,7 +13,7 @@ import torch
 from central.admission.desk import AdmissionDesk
 from central.admission.examiner import ProcessExaminer
 from central.audit.noted_head import HeadNotes
-from central.home import identity_folder, open_registry, store_place
+from central.home import identity_folder, registry_of, store_place
 from central.identity.renewal import Renewals
 from central.identity.server_tls import ServerTls
 from central.merge.reconcile import Reconciler
@@ -21,7 +21,7 @@ from central.merge.workshop import Workshop
 from central.registry.audit_book import CENTRAL, Action
 from central.runners.local import LocalEngine
 from central.runners.ray import RayEngine
-from central.servicers.limits import CallLimits
+from central.servicers.call_limits import CallLimits
 from central.servicers.server import CentralServer
 from central.serving_watch import ServingWatch
 from central.usecases.center import Center
@@ -58,7 +58,11 @@ def compose_center(settings: CentralSettings, registry: Registry) -> Center:
 
 def compose_engine(settings: CentralSettings) -> Engine:
     """Return the engine that the settings ask for."""
-    return RayEngine(settings.workers) if settings.runner == "ray" else LocalEngine(settings.workers)
+    if settings.runner == "local":
+        return LocalEngine(settings.workers)
+    ca = identity_folder(settings.home).ca
+    own = ca.read_bytes() if ca.is_file() else str(settings.home).encode()
+    return RayEngine(settings.workers, sha256_hex(own)[:16])
 
 
 class Serving:
@@ -81,7 +85,7 @@ class Serving:
         identity = identity_folder(settings.home)
         tls = ServerTls(identity)
         self._settings = settings
-        self._registry = open_registry(settings)
+        self._registry = registry_of(settings)
         self._center = compose_center(settings, self._registry)
         self._engine = compose_engine(settings)
         self._server = CentralServer(
@@ -121,8 +125,9 @@ class Serving:
 
         Raises:
             AlreadyServing: if another center serves this registry.
+            InvalidSettings: if its database cannot be used, or is a later release's.
         """
-        self._lock.take()
+        self._registry.take_over(self._lock)
         self._began = True
         self._notes.start()
         document = self._settings.document()

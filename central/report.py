@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from central.merge.plan import waiting
+from central.merge.plan import plan
+from central.merge.situation import CLAIM_COMMAND, PlanPolicy, Standing
 from central.merge.verdicts import DECIDING_MEASURE
 from central.merge.workshop import Workshop
-from central.usecases.plan_merges import situation_of
+from central.usecases.decide_claim import claims_of
+from central.usecases.situation import situation_of
 from transplant.artifact.net_document import net_digest
 from transplant.types import MergeState, Task
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from central.merge.situation import Waiting
     from central.registry.registry import Books
     from central.registry.values import StoredMerge
 
@@ -28,8 +31,10 @@ _STATE_STYLE = {
 }
 
 
-def status_document(books: Books, home: Path, *, serving: bool) -> dict[str, Any]:
-    """Return everything about a center as plain values."""
+def status_document(
+    books: Books, home: Path, *, serving: bool, policy: PlanPolicy | None = None
+) -> dict[str, Any]:
+    """Return everything about a center as plain values; `policy` decides what still can be planned."""
     workshop = Workshop(home / "merges")
     newest = books.versions.newest()
     modules = books.modules.list()
@@ -54,8 +59,12 @@ def status_document(books: Books, home: Path, *, serving: bool) -> dict[str, Any
             if not books.merges.list(teacher_id=teacher.teacher_id)
         ],
         "tasks_waiting": [
-            {"site": each.site, "category": each.category, "task": each.task.value, "reason": each.reason}
-            for each in waiting(situation_of(books))
+            waiting_document(each) for each in plan(situation_of(books), policy or PlanPolicy()).waiting
+        ],
+        "contested": [
+            {"category": claim.category, "sites": list(claim.sites), "holder": claim.holder}
+            for claim in claims_of(books)
+            if not claim.decided
         ],
         "merges": [_merge(merge, workshop) for merge in books.merges.list()],
     }
@@ -80,7 +89,7 @@ def status_tables(document: dict[str, Any]) -> list[Any]:
         merges.add_row(
             row["merge_key"][:12],
             row["category"],
-            row["task"],
+            row["task"] + (f" (by {row['supervised_by']})" if row["supervised_by"] else ""),
             f"[{style}]{row['state']}[/]",
             f"{row['step']}/{row['total_steps']}" if row["total_steps"] else "-",
             _percent(row["figures"].get("agreement")),
@@ -93,10 +102,28 @@ def status_tables(document: dict[str, Any]) -> list[Any]:
             f"complete teachers that wait for the founding: {', '.join(document['teachers_waiting'])}"
         )
     lines += [
-        f"{row['category']}/{row['task']} of {row['site']} waits: {row['reason']}"
+        f"{row['category']} is claimed by {', '.join(row['sites'])}; {row['holder']} was first: "
+        f"`{CLAIM_COMMAND} {row['category']} --site NAME` decides"
+        for row in document["contested"]
+    ]
+    lines += [
+        f"{row['category']}/{row['task']} of {row['site']} waits ({row['standing']}): {row['reason']}"
         for row in document["tasks_waiting"]
+        if row["standing"] != Standing.CONTESTED.value  # told above, once for all tasks
     ]
     return lines
+
+
+def waiting_document(waiting: Waiting) -> dict[str, Any]:
+    """Return a task that nothing is planned for as plain values."""
+    return {
+        "site": waiting.site,
+        "category": waiting.category,
+        "task": waiting.task.value,
+        "standing": waiting.standing.value,
+        "reason": waiting.reason,
+        "supervised": waiting.supervised,
+    }
 
 
 def net_document_of(books: Books, number: int) -> dict[str, Any]:
@@ -118,6 +145,7 @@ def net_document_of(books: Books, number: int) -> dict[str, Any]:
                 "task_module": route.task_module,
                 "merge_key": route.merge_key,
                 "since_version": merge.status.version_number,
+                "supervised_by": route.supervised_by,
                 "figures": merge.status.figures,
             }
         )
@@ -143,9 +171,10 @@ def net_tables(document: dict[str, Any]) -> list[Any]:
         teacher = row["figures"].get(f"teacher.{measure}")
         transplanted = row["figures"].get(f"transplanted.{measure}")
         told = f"{measure} {_percent(teacher)} -> {_percent(transplanted)}" if teacher is not None else "-"
+        taught = f" (supervised by {row['supervised_by']})" if row["supervised_by"] else ""
         table.add_row(
             row["category"],
-            row["task"],
+            row["task"] + taught,
             row["category_module"][:8],
             row["adapter"][:8] if row["adapter"] else "identity",
             row["task_module"][:8],
@@ -154,7 +183,7 @@ def net_tables(document: dict[str, Any]) -> list[Any]:
         )
     unchanged = document["unchanged"]
     line = (
-        f"Published with {unchanged['compared']} comparisons of older modules and routes, "
+        f"Published with {unchanged['compared']} comparisons of kept modules and routes, "
         f"{unchanged['equal']} of them bit-identical."
     )
     return [table, line]
@@ -169,6 +198,8 @@ def _merge(merge: StoredMerge, workshop: Workshop) -> dict[str, Any]:
         "task": merge.task.task.value,
         "state": merge.status.state.value,
         "identity": merge.task.identity,
+        "host": None if merge.task.host is None else merge.task.host.category,
+        "supervised_by": "" if merge.task.supervised_by is None else merge.task.supervised_by.category,
         "step": progress.step,
         "total_steps": progress.total_steps,
         "attempts": merge.status.attempts,

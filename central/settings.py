@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from central.merge.plan import PlanPolicy
+from central.merge.situation import PlanPolicy
 from central.merge.state import GatePolicy
 from central.merge.tasks import learner_document
 from central.registry.database import sqlite_url, without_password
@@ -43,6 +43,7 @@ _LEARNER = (
 )
 _DEFAULT = LearnerConfig()
 _PROBE = ProbePolicy()
+_PLAN = PlanPolicy()
 _ADMISSION = AdmissionPolicy()
 
 Count = Annotated[int, Field(ge=1)]
@@ -72,13 +73,23 @@ class CentralSettings(BaseSettings):
     runner: Literal["ray", "local"] = "ray"
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     device: Device = "auto"
+    gpu_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    shares: Annotated[dict[str, Annotated[float, Field(gt=0, le=1000)]], NoDecode] = {}
 
     founder: str | None = None
+    residents: Annotated[int, Field(ge=1, le=64)] = _PLAN.residents
+    hosts_at_once: Annotated[int, Field(ge=1, le=16)] = _PLAN.hosts_at_once
+    most_hosts: Annotated[int, Field(ge=1, le=64)] = _PLAN.most_hosts
+    more_layers: Annotated[int, Field(ge=0, le=8)] = _PLAN.more_layers
+    most_layers: Annotated[int, Field(ge=1, le=8)] = _PLAN.most_layers
+    supervisors: Annotated[int, Field(ge=0, le=16)] = _PLAN.supervisors
+    kin: str = ""
     minimum_agreement: Percent = 60.0
     minimum_closed: Annotated[float, Field(le=100)] = 50.0
     validation_deadline_s: Annotated[float, Field(gt=0)] = 3600.0
     after_deadline: Literal["reject", "publish"] = "reject"
     attempts: Count = 3
+    unsigned_verdicts: Literal["refuse", "accept"] = "refuse"
 
     payload_limit_bytes: Count = 2 << 30
     site_quota_bytes: Count = 50 << 30
@@ -129,6 +140,16 @@ class CentralSettings(BaseSettings):
             raise ValueError(str(error)) from error
         return str(Path(value).expanduser().absolute()) if value and "://" not in value else value
 
+    @field_validator("shares", mode="before")
+    @classmethod
+    def _by_site(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair.partition("=") for pair in value.split(",") if pair]
+        if not all(site and number for site, _, number in pairs):
+            raise ValueError("must be SITE=NUMBER, several by comma")
+        return {site.strip(): number for site, _, number in pairs}
+
     @field_validator("founder")
     @classmethod
     def _category(cls, value: str | None) -> str | None:
@@ -136,6 +157,15 @@ class CentralSettings(BaseSettings):
             return checked_name("category", value) if value else None
         except InvalidName as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("kin")
+    @classmethod
+    def _pairs(cls, value: str) -> str:
+        try:
+            _kin(value)
+        except (InvalidName, ValueError) as error:
+            raise ValueError(f"must be pairs of categories like cat:dog,cow:horse ({error})") from error
+        return value
 
     @field_validator("method")
     @classmethod
@@ -170,13 +200,24 @@ class CentralSettings(BaseSettings):
         learner = fixed | {name: value for name, value in chosen.items() if value is not None}
         del learner["seed"]  # each merge has its own, from its key
         return Policy(
-            plan=PlanPolicy(founder=self.founder, learner=learner_document(learner)),
+            plan=PlanPolicy(
+                founder=self.founder,
+                learner=learner_document(learner),
+                residents=self.residents,
+                hosts_at_once=self.hosts_at_once,
+                most_hosts=self.most_hosts,
+                more_layers=self.more_layers,
+                most_layers=self.most_layers,
+                supervisors=self.supervisors,
+                kin=_kin(self.kin),
+            ),
             gates=GatePolicy(
                 minimum_agreement=self.minimum_agreement,
                 minimum_closed=self.minimum_closed,
                 deadline_s=self.validation_deadline_s,
                 after_deadline=self.after_deadline,
                 attempts=self.attempts,
+                unsigned_verdicts=self.unsigned_verdicts,
             ),
             limits=Limits(payload_bytes=self.payload_limit_bytes),
             quota=Quota(
@@ -193,6 +234,8 @@ class CentralSettings(BaseSettings):
             ),
             admission=AdmissionPolicy(self.admission_cpu_s, self.admission_memory_bytes),
             device=self.device,
+            gpu_share=self.gpu_share,
+            shares=self.shares,
         )
 
     def document(self) -> bytes:
@@ -201,6 +244,15 @@ class CentralSettings(BaseSettings):
         if self.registry_url:
             fields["registry_url"] = without_password(self.registry_url)
         return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
+
+
+def _kin(pairs: str) -> frozenset[tuple[str, str]]:
+    """Return the pairs of "cat:dog,cow:horse"."""
+    found: set[tuple[str, str]] = set()
+    for pair in filter(None, pairs.split(",")):
+        one, other = (checked_name("category", name) for name in pair.split(":"))
+        found.add((one, other))
+    return frozenset(found)
 
 
 def read_settings(flags: Mapping[str, Any]) -> CentralSettings:

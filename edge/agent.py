@@ -131,9 +131,16 @@ class _Follower:
         own = self._own_routes(version)
         routed = [line.task for line in own]
         states = {merge.task: merge.state for merge in merges} | dict.fromkeys(routed, MergeState.PUBLISHED)
-        # "published" ends a task only once the version that has its route is here: merges may be newer
+        # "published" ends a task only once the version that has its route is here: merges may be newer. Where
+        # the version is here and does not have it, an operator or a newer teacher has taken it out.
+        here = 0 if version is None else version.number
+        gone = {
+            merge.task
+            for merge in merges
+            if merge.state is MergeState.PUBLISHED and 0 < merge.version_number <= here
+        }
         ended = all(
-            task in routed or states.get(task) in FINAL_STATES - {MergeState.PUBLISHED}
+            task in routed or task in gone or states.get(task) in FINAL_STATES - {MergeState.PUBLISHED}
             for task in self._tasks
         )
         # A published route never changes a bit again, so only a new one of this site is worth measuring.

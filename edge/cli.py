@@ -31,6 +31,7 @@ from edge.settings import EdgeSettings
 from edge.site import Site
 from edge.site_home import read_document
 from edge.teach.progress import figures_line
+from edge.use_cli import register as register_use
 from transplant.backends.open_audit import install_open_audit
 from transplant.backends.system_clock import SystemClock
 from transplant.errors import (
@@ -52,6 +53,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("preflight")(preflight_command)
+register_use(app)
 Version = Annotated[int, typer.Option("--version", min=0, help="Which version; 0 is the newest.")]
 Preview = Annotated[
     Path | None, typer.Option(help="Draw some of the site's images with their segmentations: a PNG.")

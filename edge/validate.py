@@ -30,7 +30,10 @@ def answer_candidates(
     tasks: Sequence[Task],
     data: SiteDataset,
 ) -> list[Verdict]:
-    """Measure and answer every candidate route of this site's category.
+    """Measure and answer every candidate route that learned from this site's teacher.
+
+    Most are of its own category. Where another category's site never taught the task and learned it from
+    this teacher, this site is the one that has data of the task, and measures that route, too.
 
     A verdict is written down before it is sent: after a crash the same figures are sent again.
 
@@ -42,7 +45,8 @@ def answer_candidates(
     """
     sent: list[Verdict] = []
     for merge_key, route in client.fetch_candidates():
-        if route.category != category or route.task not in tasks:
+        taught_by = route.supervised_by or route.category
+        if taught_by != category or route.task not in tasks:
             continue  # another category of the same site: its own agent answers
         path = home.verdicts / f"{merge_key}.json"
         document = read_document(path)

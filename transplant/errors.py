@@ -61,8 +61,25 @@ class DatasetInvalid(TransplantError):
     exit_code = 65
 
 
+class ImagesInvalid(TransplantError):
+    """Images are not what the net takes: another type, shape, size or range of values."""
+
+    status = "INVALID_ARGUMENT"
+    exit_code = 65
+
+
 class CheckpointInvalid(TransplantError):
     """A checkpoint was made by other settings or is damaged."""
+
+    status = "FAILED_PRECONDITION"
+    exit_code = 65
+
+
+# --- transfer --------------------------------------------------------------------------------------
+
+
+class TransferNotPossible(TransplantError):
+    """A net cannot lend what is asked for: shapes do not fit, or it has no such layers or answers."""
 
     status = "FAILED_PRECONDITION"
     exit_code = 65
@@ -122,6 +139,13 @@ class AdmissionTimedOut(ArtifactRejected):
 
 class AdmissionCrashed(ArtifactRejected):
     """The trial run of the module at the center ended its process, or took more memory than its limit."""
+
+
+class TransferForbidden(ArtifactRejected):
+    """The site that made a module does not allow that other sites learn from it."""
+
+    status = "PERMISSION_DENIED"
+    exit_code = 77
 
 
 class AdmissionPending(TransplantError):
@@ -190,6 +214,12 @@ class TooManyCalls(TransplantError):
     exit_code = 75
 
 
+class GaveWay(TooManyCalls):
+    """A call gave its place to another caller's, because the center is full; go on in a new one."""
+
+    status = "UNAVAILABLE"
+
+
 class CallerIdle(TransplantError):
     """A caller opened a call and then neither sent nor read for too long; go on in a new one."""
 
@@ -221,6 +251,10 @@ class NotAllowed(TransplantError):
 
     status = "PERMISSION_DENIED"
     exit_code = 77
+
+
+class SignatureInvalid(NotAllowed):
+    """A verdict is not signed, where the center asks for it, or not by the key of its site's certificate."""
 
 
 class CertificateInvalid(TransplantError):
@@ -313,6 +347,12 @@ class MergeEngineUnavailable(TransplantError):
     status = "UNAVAILABLE"
     retry = True
     exit_code = 69
+
+
+class ExportFailed(TransplantError):
+    """An exported program does not answer as the net does; it was not kept."""
+
+    exit_code = 70
 
 
 class BenchmarkFailed(TransplantError):

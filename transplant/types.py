@@ -114,7 +114,11 @@ class Architecture:
 
 @dataclass(frozen=True)
 class Route:
-    """One line of the LEGO, y = g_S(h(f(x))); `adapter` is None where h is the identity (a founder)."""
+    """One line of the LEGO, y = g_S(h(f(x))); `adapter` is None where h is the identity (a founder).
+
+    `supervised_by` names another category where this one's own site never taught the task: the adapter
+    then learned from that category's teacher.
+    """
 
     category: str
     task: Task
@@ -122,6 +126,7 @@ class Route:
     adapter: str | None
     task_module: str
     merge_key: str
+    supervised_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`transplant-bench chaos`, `chaos resume` and `chaos load`."""
+"""`transplant-bench chaos`, `chaos resume`, `chaos load` and `chaos growth`."""
 
 from __future__ import annotations
 
@@ -119,6 +119,31 @@ def load(
     _end(
         out, folder, console,
         lambda commit: load_records(outcome, connections, modules, registry_url, commit), seconds, told,
+    )  # fmt: skip
+
+
+@chaos.command()
+def growth(
+    out: Out = _OUT,
+    seed: Seed = 0,
+    merges: Annotated[int, typer.Option(min=2, help="of tiny nets, two tasks a category")] = 100,
+    kills: Annotated[int, typer.Option(min=0, help="of center, worker and Ray's head, in equal parts")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="of each merge")] = 60,
+    workers: Annotated[int, typer.Option(min=1, help="of Ray")] = 2,
+) -> None:
+    """Kill -9 the center, workers and all of Ray while a net grows; another net in the end is an error."""
+    from benchmarks.chaos.growth import GrowthOutcome, run_growth_chaos
+    from benchmarks.chaos.report import growth_records
+    from benchmarks.speed.growth.material import GrowthSize
+
+    size = GrowthSize(max(1, merges // 2), steps=steps, checkpoint_every=max(1, steps // 6))
+    if _is_known(out, growth_records(GrowthOutcome(size.merges), kills, seed, "")[0]):
+        return
+    folder, tell, console = _begin(out, "growth")
+    outcome = run_growth_chaos(size, kills, seed, workers, folder, tell)
+    _end(
+        out, folder, console,
+        lambda commit: growth_records(outcome, kills, seed, commit), outcome.seconds, outcome.faults,
     )  # fmt: skip
 
 

@@ -16,11 +16,12 @@ from benchmarks.records import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from benchmarks.chaos.growth import GrowthOutcome
     from benchmarks.chaos.load import LoadOutcome
     from benchmarks.chaos.resume import ResumeOutcome
     from benchmarks.chaos.run import Outcome, Size
 
-CHAOS, RESUME, LOAD = "chaos", "chaos-resume", "chaos-load"
+CHAOS, RESUME, LOAD, GROWTH = "chaos", "chaos-resume", "chaos-load", "chaos-growth"
 _PER_HARM = {
     "chaos_lost": (Harm.LOST, Harm.UNFINISHED),
     "chaos_doubled": (Harm.DOUBLED,),
@@ -105,6 +106,27 @@ def load_records(
         record("load_server_rss", outcome.after_bytes, "bytes", baseline=outcome.resident_bytes,
                peak_rss_bytes=outcome.peak_bytes),
     ]  # fmt: skip
+    return _committed(made, commit)
+
+
+def growth_records(outcome: GrowthOutcome, kills: int, seed: int, commit: str) -> list[Record]:
+    """Return what was killed, whether the net is the same, and what the kills cost."""
+    method = f"{outcome.merges} merges, {kills} kills"
+
+    def record(metric: str, value: float, unit: str, setting: str = method, **more: Any) -> Record:
+        return Record(GROWTH, metric, value, unit, method=setting, seed=seed, **more)
+
+    made = [
+        record("growth_chaos_same_net", float(outcome.same), "count", baseline=1.0),
+        record("growth_chaos_faults", len(outcome.faults), "count", baseline=0.0),
+        record("growth_chaos_begun", outcome.begun, "count"),
+        record("growth_chaos_center_starts", outcome.center_starts, "count"),
+        record("growth_chaos_seconds", outcome.seconds, "s", baseline=outcome.calm_s),
+    ]
+    made += [
+        record("growth_chaos_kills", count, "count", f"{method}, {victim.value}")
+        for victim, count in sorted(outcome.kills.items())
+    ]
     return _committed(made, commit)
 
 

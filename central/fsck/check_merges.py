@@ -58,6 +58,7 @@ def _check_columns(where: str, row: dict[str, Any], task: MergeTask) -> Iterator
         "task": task.task.value,
         "identity": task.identity,
         "teacher_id": task.teacher_category_module,
+        "supervised_by": None if task.supervised_by is None else task.supervised_by.category,
     }
     wrong = [f"{name} is {row[name]!r}" for name, value in wanted.items() if row[name] != value]
     if wrong:
@@ -73,6 +74,7 @@ def _modules_of(task: MergeTask) -> tuple[str, ...]:
         None if host is None else host.task_module,
         task.statistics,
         task.answers,
+        None if task.supervised_by is None else task.supervised_by.category_module,
     )
     return tuple(dict.fromkeys(each for each in ids if each is not None))
 

@@ -24,7 +24,7 @@ def check_versions(tables: Tables) -> Iterator[Finding]:
     for number in range(1, last + 1):
         if number not in rows:
             yield Finding("version-gap", f"version {number}", f"the newest one is {last}")
-    brought = {row["version_number"] for row in tables["routes"]}
+    brought = {row["version_number"] for row in (*tables["routes"], *tables["route_changes"])}
     digests = _rebuilt(tables, last)
     if digests is None:
         yield Finding("table-unreadable", "routes", "a route has a task that this release does not know")
@@ -37,8 +37,8 @@ def check_versions(tables: Tables) -> Iterator[Finding]:
         if times != 1:
             yield Finding("version-event", f"version {number}", f"told {times} times")
     wrong = [number for number, row in rows.items() if row["digest"] != digests[number]]
-    # Every version contains the routes before it. Where one and all after it differ, its routes changed;
-    # where only one differs, its own row did.
+    # Every version names the digest of the one before it. Where one and all after it differ, its routes
+    # changed; where only one differs, its own row did.
     since = wrong[0] if wrong and wrong == [number for number in rows if number >= wrong[0]] else last + 1
     for number in wrong:
         if number <= since:
@@ -52,10 +52,7 @@ def check_versions(tables: Tables) -> Iterator[Finding]:
 def check_routes(tables: Tables) -> Iterator[Finding]:
     """Check every route against the merge that made it, and that none is there twice."""
     merges = tables.by("merges", "merge_key")
-    places = Counter((row["category"], row["task"]) for row in tables["routes"])
-    for (category, task), count in places.items():
-        if count > 1:
-            yield Finding("route-twice", f"route {category}/{task}", f"{count} routes")
+    yield from _check_twice(tables)
     probed = {row["merge_key"] for row in tables["probe_digests"]}
     for row in tables["routes"]:
         where = f"route {row['category']}/{row['task']} of merge {row['merge_key']}"
@@ -67,8 +64,21 @@ def check_routes(tables: Tables) -> Iterator[Finding]:
             yield Finding("route-merge", where, "; ".join(wrong))
 
 
+def _check_twice(tables: Tables) -> Iterator[Finding]:
+    """Check that no version answers one category and task by two routes: a replaced one has left."""
+    told: set[tuple[str, str]] = set()
+    for number in sorted(tables.by("versions", "number")):
+        places = Counter((row["category"], row["task"]) for row in _rows_of(tables, number))
+        for (category, task), count in places.items():
+            if count > 1 and (category, task) not in told:
+                told.add((category, task))
+                yield Finding(
+                    "route-twice", f"route {category}/{task}", f"{count} routes in version {number}"
+                )
+
+
 def check_proofs(tables: Tables) -> Iterator[Finding]:
-    """Check that each publication compared everything old, and found it equal."""
+    """Check that each publication compared everything that it kept, and found it equal."""
     payloads = {f"module {row['module_id']}": row["payload_sha256"] for row in tables["modules"]}
     compared: dict[int, set[str]] = {}
     for row in tables["forgetting_checks"]:
@@ -78,10 +88,14 @@ def check_proofs(tables: Tables) -> Iterator[Finding]:
         if before != after or payloads.get(subject, before) != before:
             where = f"version {row['version_number']}, {subject}"
             yield Finding("proof-unequal", where, f"{before} before, {after} after")
+    before: list[dict[str, Any]] = []
     for number in sorted(tables.by("versions", "number")):
-        old = [row for row in tables["routes"] if row["version_number"] < number]
-        wanted = {f"route {row['category']}/{row['task']}" for row in old}
-        wanted |= {f"module {row[column]}" for row in old for column in _MODULES if row[column]}
+        now = _rows_of(tables, number)
+        keys = {row["merge_key"] for row in now}
+        kept = [row for row in before if row["merge_key"] in keys]
+        before = now
+        wanted = {f"route {row['category']}/{row['task']}" for row in kept}
+        wanted |= {f"module {row[column]}" for row in kept for column in _MODULES if row[column]}
         missing = sorted(wanted - compared.get(number, set()))
         if missing:
             told = f"{len(missing)} of {len(wanted)} comparisons, among them {missing[0]}"
@@ -92,28 +106,41 @@ _MODULES = ("category_module", "adapter", "task_module")
 
 
 def rebuilt_version(tables: Tables, number: int, parent_digest: str | None) -> NetVersion:
-    """Return a version as its routes say.
+    """Return a version as its routes, and what became of them, say.
 
     Raises:
         ValueError: if a route has a task that this release does not know.
     """
-    routes = sorted(tables["routes"], key=lambda row: row["position"])
-    return NetVersion(
-        number,
-        parent_digest,
-        tuple(
-            Route(
-                category=row["category"],
-                task=Task(row["task"]),
-                category_module=row["category_module"],
-                adapter=row["adapter"],
-                task_module=row["task_module"],
-                merge_key=row["merge_key"],
-            )
-            for row in routes
-            if row["version_number"] <= number
-        ),
+    return NetVersion(number, parent_digest, tuple(map(_route, _rows_of(tables, number))))
+
+
+def every_route(tables: Tables) -> tuple[Route, ...]:
+    """Return the routes of all versions, those that have left included.
+
+    Raises:
+        ValueError: if one has a task that this release does not know.
+    """
+    return tuple(map(_route, tables["routes"]))
+
+
+def _route(row: dict[str, Any]) -> Route:
+    return Route(
+        category=row["category"],
+        task=Task(row["task"]),
+        category_module=row["category_module"],
+        adapter=row["adapter"],
+        task_module=row["task_module"],
+        merge_key=row["merge_key"],
+        supervised_by=row["supervised_by"] or "",
     )
+
+
+def _rows_of(tables: Tables, number: int) -> list[dict[str, Any]]:
+    """Return the routes of a version in their order."""
+    changes = [row for row in tables["route_changes"] if row["version_number"] <= number]
+    present = {row["merge_key"]: row["present"] for row in changes}  # the rows are in the order of versions
+    routes = sorted(tables["routes"], key=lambda row: row["position"])
+    return [row for row in routes if row["version_number"] <= number and present.get(row["merge_key"], True)]
 
 
 def _rebuilt(tables: Tables, last: int) -> dict[int, str] | None:
@@ -132,6 +159,7 @@ def _differences(route: dict[str, Any], merge: dict[str, Any]) -> list[str]:
     if task is not None:
         host = task.teacher_task_module if task.host is None else task.host.task_module
         wanted |= {"category": task.category, "task": task.task.value, "task_module": host}
+        wanted["supervised_by"] = None if task.supervised_by is None else task.supervised_by.category
         wanted["category_module"] = task.teacher_category_module
     wrong = [f"{name} is {route[name]!r}" for name, value in wanted.items() if route[name] != value]
     if merge["state"] != MergeState.PUBLISHED.value:

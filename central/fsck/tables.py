@@ -31,6 +31,7 @@ _READ = (
     "merge_transitions",
     "versions",
     "routes",
+    "route_changes",
     "forgetting_checks",
     "probe_digests",
 )

@@ -52,7 +52,21 @@ class GatesPassed:
 
 @dataclass(frozen=True)
 class GatesFailed:
-    """The center's own checks refuse the candidate, or the publication's check does."""
+    """The center's own checks refuse the candidate."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outdone:
+    """Another merge of the same teacher and task was published."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class PublicationRefused:
+    """The candidate passed its gates, and its publication would change what is published."""
 
     reason: str
 
@@ -99,6 +113,8 @@ Event = (
     | LearningFailed
     | GatesPassed
     | GatesFailed
+    | Outdone
+    | PublicationRefused
     | VerdictReported
     | TimePassed
     | VersionPublished

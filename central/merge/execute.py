@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from central.merge.learn import learn_route
+from central.merge.supervisor import supervised_answers
 from central.merge.tasks import task_from_document
-from central.merge.workshop import Outcome, Workbench
+from central.merge.workshop import Cost, Outcome, Workbench
 from transplant.artifact.codec import load_module, seal
 from transplant.artifact.disclosed import load_answers, load_statistics
 from transplant.artifact.manifest import parse_manifest
 from transplant.backends.blob_stores import open_store
-from transplant.errors import CheckpointInvalid, TransplantError, UnexpectedFailure
+from transplant.errors import CheckpointInvalid, MergeEngineUnavailable, TransplantError, UnexpectedFailure
 from transplant.nets.allocator import keep_freed_memory
+from transplant.nets.architecture_table import image_px
 from transplant.nets.learner_config import LearnerConfig
 from transplant.nets.learning import AdapterProblem, LearnedAdapter
+from transplant.nets.transplant_net import freeze
 from transplant.types import Disclosure, ModuleKind
 
 if TYPE_CHECKING:
@@ -36,6 +40,9 @@ log = logging.getLogger(__name__)
 CENTER_SITE = "central"
 """The name in the seal of what the center itself made."""
 
+_LOOK_S = 0.2
+"""Between two looks at the workbench, which may lie on another machine: a step of a small net takes less."""
+
 
 def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> None:
     """Learn an adapter from where an earlier worker stopped, and leave the outcome on the workbench.
@@ -47,13 +54,22 @@ def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> N
     Args:
         order: what to do.
         stopping: asked before each step, beside the stop sign of the workbench.
+
+    Raises:
+        MergeEngineUnavailable: if this machine does not see the workbench.
     """
     torch.set_num_threads(1)  # sums over several threads are not reproducible
     keep_freed_memory()
     bench = Workbench(Path(order.bench))
+    if not bench.folder.is_dir():
+        raise MergeEngineUnavailable(
+            f"this worker does not see {bench.folder}: every Ray node must mount the center's home at the "
+            "same path, because checkpoints and results lie there"
+        )
     earlier = bench.outcome()
     if earlier is not None and not earlier.error:
         return
+    began_s, began_cpu_s = time.monotonic(), time.thread_time()
     try:
         outcome, payload = _learn(order, bench, stopping)
     except TransplantError as error:
@@ -63,13 +79,16 @@ def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> N
         message = f"{type(error).__name__}: {error}"
         outcome, payload = Outcome(UnexpectedFailure.code(), message), b""
     bench.write_outcome(outcome, payload)
+    bench.tell_cost(Cost(time.monotonic() - began_s, time.thread_time() - began_cpu_s))
 
 
 def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> tuple[Outcome, bytes]:
     task = task_from_document(order.task.encode())
     given = _Given.of(order)
     config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
-    problem = _problem(task, given, open_store(order.store, order.cache, order.cache_bytes))
+    problem = _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes))
+
+    contact = _Contact(bench, stopping)
 
     def learn(resume: bytes | None) -> LearnedAdapter:
         return learn_route(
@@ -78,8 +97,8 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
             device=order.device,
             resume=resume,
             save=bench.save_checkpoint,
-            progress=bench.report,
-            cancelled=lambda: stopping() or bench.stopped(),
+            progress=contact.report,
+            cancelled=contact.stopped,
         )
 
     try:
@@ -104,6 +123,30 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
     return Outcome(manifest=manifest.canonical_bytes(), figures=figures), payload
 
 
+class _Contact:
+    """What a worker says and hears between two steps: now and then, for it costs as much as a small step."""
+
+    def __init__(self, bench: Workbench, stopping: Callable[[], bool]) -> None:
+        self._bench = bench
+        self._stopping = stopping
+        self._report_at_s = self._look_at_s = 0.0
+
+    def report(self, step: int, total_steps: int, figures: dict[str, float]) -> None:
+        """Tell how far the worker is; the last step is always told."""
+        now_s = time.monotonic()
+        if now_s >= self._report_at_s or step >= total_steps:
+            self._report_at_s = now_s + _LOOK_S
+            self._bench.report(step, total_steps, figures)
+
+    def stopped(self) -> bool:
+        """Tell whether the engine or the workbench asks to stop."""
+        now_s = time.monotonic()
+        if now_s < self._look_at_s:
+            return self._stopping()
+        self._look_at_s = now_s + _LOOK_S
+        return self._stopping() or self._bench.stopped()
+
+
 @dataclass(frozen=True)
 class _Given:
     """The parsed manifests of an order."""
@@ -114,6 +157,7 @@ class _Given:
     host_g: Manifest
     statistics: Manifest | None
     answers: Manifest | None
+    supervisor: Manifest | None
 
     @classmethod
     def of(cls, order: WorkOrder) -> _Given:
@@ -125,11 +169,13 @@ class _Given:
             parse_manifest(host_g.encode()),
             _parsed(order.statistics),
             _parsed(order.answers),
+            _parsed(order.supervisor),
         )
 
     def module_ids(self) -> tuple[str, ...]:
         """Return the lineage of what is learned, each id once."""
-        every = (self.teacher_f, self.teacher_g, self.host_f, self.host_g, self.statistics, self.answers)
+        given = (self.statistics, self.answers, self.supervisor)
+        every = (self.teacher_f, self.teacher_g, self.host_f, self.host_g, *given)
         return tuple(dict.fromkeys(entry.module_id for entry in every if entry is not None))
 
 
@@ -137,14 +183,20 @@ def _parsed(document: str) -> Manifest | None:
     return parse_manifest(document.encode()) if document else None
 
 
-def _problem(task: MergeTask, given: _Given, store: BlobStore) -> AdapterProblem:
+def _problem(task: MergeTask, given: _Given, config: LearnerConfig, store: BlobStore) -> AdapterProblem:
     def path(manifest: Manifest) -> Path:
         return store.path_of(manifest.payload_sha256)
 
-    f, g, statistics, answers = given.teacher_f, given.teacher_g, given.statistics, given.answers
+    f, g, statistics = given.teacher_f, given.teacher_g, given.statistics
+    teacher = None if g is None else load_module(g, path(g))
+    answers = None if given.answers is None else load_answers(given.answers, path(given.answers))
+    if given.supervisor is not None and teacher is not None:
+        supervisor = freeze(load_module(given.supervisor, path(given.supervisor)))
+        side = image_px(f.architecture.to_type())
+        teacher, answers = None, supervised_answers(supervisor, freeze(teacher), task.task, side, config)
     return AdapterProblem(
         category_module=load_module(f, path(f)),
-        teacher_task_module=None if g is None else load_module(g, path(g)),
+        teacher_task_module=teacher,
         host_category_module=load_module(given.host_f, path(given.host_f)),
         host_task_module=load_module(given.host_g, path(given.host_g)),
         architecture=f.architecture.to_type(),
@@ -153,7 +205,7 @@ def _problem(task: MergeTask, given: _Given, store: BlobStore) -> AdapterProblem
         mean_norm=_mean_norm(f),
         host_mean_norm=_mean_norm(given.host_f),
         statistics=None if statistics is None else load_statistics(statistics, path(statistics)),
-        answers=None if answers is None else load_answers(answers, path(answers)),
+        answers=answers,
     )
 
 

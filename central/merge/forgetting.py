@@ -1,19 +1,30 @@
-"""The proof that a new version forgets nothing: bytes of every old module, logits of every old route.
+"""The proof that a new version forgets nothing: bytes of every kept module, logits of every kept route.
 
-Both are computed from the store, before and after: the old version is assembled by itself and answers
-a fixed probe batch; then the new version, with the newcomer's modules in it, answers the same batch.
-Every sha256 must be equal, and equal to the one recorded when the route was published.
+What is compared, for everything that stays:
+
+- bytes: what each module's id promises, with a sha256 of the bytes that the store gives now;
+- logits: what each route answered to a fixed probe batch before, assembled by itself, with what it answers
+  in the new version. A route that this process asked before is not asked again for every publication: its
+  modules' bytes are the same (they were just compared), so its answer is, and the digest is taken from
+  `central.merge.known_answers`. Those never asked before are asked twice, alone and in the new version; a
+  few of the others are asked anew in the new version, in turns. A newcomer was asked when it was checked
+  as a candidate;
+- the record: every digest with the one recorded when the route was published, by whatever process: a route
+  that comes back is held to that, too.
+
+Every sha256 must be equal.
 """
 
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 import torch
 
+from central.merge.known_answers import KnownAnswers
 from central.registry.values import Comparison
 from transplant.artifact.digest import sha256_file, sha256_hex
 from transplant.datafree.procedural_images import procedural_images
@@ -40,6 +51,10 @@ class Shelf(Protocol):
 
     def manifest(self, module_id: str) -> Manifest:
         """Return a module's manifest."""
+        ...
+
+    def payload_sha256(self, module_id: str) -> str:
+        """Return the digest of its payload, as its id promises it."""
         ...
 
     def path(self, module_id: str) -> Path:
@@ -75,31 +90,63 @@ class ForgettingProof:
                 )
 
 
-def check_forgetting(base: NetVersion | None, version: NetVersion, shelf: Shelf) -> ForgettingProof:
-    """Compare everything in `base` with the same thing in `version`.
+def check_forgetting(
+    base: NetVersion | None, version: NetVersion, shelf: Shelf, known: KnownAnswers | None = None
+) -> ForgettingProof:
+    """Compare everything of `base` that `version` keeps with the same thing in `version`.
+
+    Args:
+        base: the newest version, if there is one.
+        version: its successor.
+        shelf: where modules come from.
+        known: what this process remembers; None: nothing, every route is asked.
 
     Raises:
         ForgettingDetected: if one module's bytes or one route's logits differ.
         RegistryDamaged: if a module cannot be read.
     """
-    old_ids = () if base is None else base.module_ids()
-    before = {f"module {module_id}": _payload_digest(shelf, module_id) for module_id in old_ids}
-    old_logits = {} if base is None else _logits(base, shelf)
-    before |= {_name(route): old_logits[route.merge_key] for route in (() if base is None else base.routes)}
-    new_logits = _logits(version, shelf)
+    known = KnownAnswers() if known is None else known
+    kept, here = kept_routes(base, version), numerics()
+    before = {f"module {module_id}": shelf.payload_sha256(module_id) for module_id in kept.module_ids()}
     after = {f"module {module_id}": _payload_digest(shelf, module_id) for module_id in version.module_ids()}
-    after |= {_name(route): new_logits[route.merge_key] for route in version.routes}
+    old = known.known(kept.routes, here)
+    unknown = tuple(route for route in kept.routes if route.merge_key not in old)
+    again = known.to_ask_again([route for route in kept.routes if route.merge_key in old])
+    keys = {route.merge_key for route in kept.routes}
+    newcomers = [route for route in version.routes if route.merge_key not in keys]
+    checked = known.known(newcomers, here)
+    fresh = tuple(route for route in newcomers if route.merge_key not in checked)
+    old |= _logits(_only(kept, unknown), shelf)
+    new = old | checked | _logits(_only(version, (*unknown, *again, *fresh)), shelf)
+    before |= {_name(route): old[route.merge_key] for route in kept.routes}
+    after |= {_name(route): new[route.merge_key] for route in version.routes}
     for subject, digest in before.items():
         if after.get(subject) != digest:
             raise ForgettingDetected(
                 f"{subject}: {digest[:12]} would become {after.get(subject, 'lost')[:12]}"
             )
+    known.remember(version.routes, new, here)
     comparisons = tuple(Comparison(subject, digest, after[subject]) for subject, digest in before.items())
-    return ForgettingProof(comparisons, numerics(), new_logits)
+    return ForgettingProof(comparisons, here, new)
 
 
-def check_answers(route: Route, shelf: Shelf) -> None:
+def kept_routes(base: NetVersion | None, version: NetVersion) -> NetVersion:
+    """Return `base` without the routes that `version` does not have."""
+    if base is None:
+        return NetVersion(0, None, ())
+    keys = {route.merge_key for route in version.routes}
+    return NetVersion(
+        base.number, base.parent_digest, tuple(route for route in base.routes if route.merge_key in keys)
+    )
+
+
+def check_answers(route: Route, shelf: Shelf, known: KnownAnswers | None = None) -> None:
     """Check that a candidate route, assembled from the store, gives finite logits.
+
+    Args:
+        route: the candidate.
+        shelf: where modules come from.
+        known: is told what it answered.
 
     Raises:
         TensorNotFinite: if it does not.
@@ -107,6 +154,8 @@ def check_answers(route: Route, shelf: Shelf) -> None:
     logits = _answers(NetVersion(1, None, (route,)), shelf)[route.merge_key]
     if not torch.isfinite(logits).all():
         raise TensorNotFinite("the candidate route answers ordinary images with numbers that are not finite")
+    if known is not None:
+        known.note(route, _digest(logits), numerics())
 
 
 def numerics() -> str:
@@ -126,15 +175,20 @@ def _answers(version: NetVersion, shelf: Shelf) -> dict[str, Tensor]:
 
 
 def _logits(version: NetVersion, shelf: Shelf) -> dict[str, str]:
-    return {
-        merge_key: sha256_hex(logits.contiguous().numpy().tobytes())
-        for merge_key, logits in _answers(version, shelf).items()
-    }
+    return {merge_key: _digest(logits) for merge_key, logits in _answers(version, shelf).items()}
+
+
+def _digest(logits: Tensor) -> str:
+    return sha256_hex(logits.contiguous().numpy().tobytes())
+
+
+def _only(version: NetVersion, routes: tuple[Route, ...]) -> NetVersion:
+    return replace(version, routes=routes)
 
 
 def _payload_digest(shelf: Shelf, module_id: str) -> str:
     digest = sha256_file(shelf.path(module_id))
-    if digest != shelf.manifest(module_id).payload_sha256:
+    if digest != shelf.payload_sha256(module_id):
         raise RegistryDamaged(f"the store holds other bytes for module {module_id[:12]}")
     return digest
 

@@ -15,9 +15,11 @@ class WorkOrder:
     """Everything a worker needs to know, as plain text: it travels to Ray as JSON.
 
     `manifests` are the canonical manifests of teacher f, teacher g_T ("" where it stays at its site), host
-    f and host g_S; `statistics` and `answers` those of what else the site gave, "" where it did not.
+    f and host g_S; `statistics` and `answers` those of what else the site gave, "" where it did not;
+    `supervisor` that of the f which the teacher g_T belongs to, where that is another category's.
     `device` is what the operator wants learned on; no part of the task, because it is no input of it.
-    `store`, `cache` and `cache_bytes` are a `transplant.backends.blob_stores.StorePlace`.
+    `gpu_share` (of one GPU, 0: none) and `memory_bytes` (0: unknown) are what the worker is given to work
+    with. `store`, `cache` and `cache_bytes` are a `transplant.backends.blob_stores.StorePlace`.
     """
 
     merge_key: str
@@ -27,7 +29,10 @@ class WorkOrder:
     bench: str
     statistics: str = ""
     answers: str = ""
+    supervisor: str = ""
     device: Device = "auto"
+    gpu_share: float = 0.0
+    memory_bytes: int = 0
     cache: str = ""
     cache_bytes: int = 0
 

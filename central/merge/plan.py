@@ -1,227 +1,260 @@
 """The planner: which (category, task) pairs of which teachers become merge tasks. Pure.
 
-Growth follows figure 1 of arXiv 1901.06978. The first teacher founds the net: its own task modules
-become the resident g_S. Each later teacher's tasks are led into the resident g_S of the same task;
-a task that no resident answers is brought along, with its own task module and the identity as h.
+Growth follows figure 1 of arXiv 1901.06978. The first teacher founds the net: its own task modules become
+the resident g_S. Each later teacher's tasks are led into resident g_S of the same task (step 1, where a
+known teacher brings one more task, and step 2); a task that no resident answers is brought along, with its
+own task module and the identity as h. Step 3 connects what is in the net already: where the operator lets
+it, a category whose site never taught a task learns it from the nearest teacher of another category
+(`central.merge.supervision`).
+
+A teacher is led into several hosts side by side, and the best agreement goes on. After a refusal come the
+next hosts, then a larger adapter, and then the task is given up, with all figures kept. A site's newer
+teacher is planned beside its published one and takes its place when it is published in turn.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from central.merge.tasks import Host, MergeTask, learner_document
-from transplant.nets.learner_profile import image_px_of, with_profile
+from central.merge.attempts import finality, given_up, next_round
+from central.merge.hosts import Hosts
+from central.merge.learners import Learners
+from central.merge.situation import (
+    CLAIM_COMMAND,
+    CompleteTeacher,
+    Ending,
+    KnownMerge,
+    Plan,
+    PlannedTask,
+    PlanPolicy,
+    Situation,
+    Standing,
+    TeacherTask,
+    Waiting,
+)
+from central.merge.supervision import supervised
+from central.merge.tasks import Host, MergeTask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Sequence
 
-    from transplant.types import Route, Seam, Task
+    from transplant.types import Seam, Task
 
-
-@dataclass(frozen=True)
-class CompleteTeacher:
-    """A teacher net whose site said that everything of it that will come is here.
-
-    A site that keeps a task module at home has answered a probe instead: that task stands in `answers`.
-    """
-
-    teacher_id: str
-    site: str
-    category: str
-    category_module: str
-    task_modules: tuple[tuple[Task, str], ...]
-    answers: tuple[tuple[Task, str], ...] = ()
-    statistics: str | None = None
-
-    def tasks(self) -> tuple[TeacherTask, ...]:
-        """Return what it can teach; where a task has both, the module serves."""
-        modules, answers = dict(self.task_modules), dict(self.answers)
-        return tuple(
-            TeacherTask(task, modules.get(task), None if task in modules else answers[task])
-            for task in sorted(modules.keys() | answers.keys())
-        )
+    Offer = tuple[CompleteTeacher, TeacherTask]
 
 
-@dataclass(frozen=True)
-class TeacherTask:
-    """One task of a teacher: the id of its task module, or of the answers that stand for it."""
-
-    task: Task
-    task_module: str | None
-    answers: str | None
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A task of a complete teacher that no merge can be planned for yet, and why."""
-
-    site: str
-    category: str
-    task: Task
-    reason: str
-
-
-@dataclass(frozen=True)
-class KnownMerge:
-    """A merge that exists already, in whatever state."""
-
-    teacher_id: str
-    category: str
-    task: Task
-    identity: bool
-    ended: bool
-
-
-@dataclass(frozen=True)
-class Situation:
-    """All that the planner looks at.
-
-    Attributes:
-        teachers: complete teachers, in the order in which they were requested.
-        routes: the newest version's routes, oldest first; empty before the founding.
-        merges: every merge ever planned.
-        seams: seam of each category module of `teachers` and `routes`.
-    """
-
-    teachers: tuple[CompleteTeacher, ...]
-    routes: tuple[Route, ...]
-    merges: tuple[KnownMerge, ...]
-    seams: Mapping[str, Seam]
-
-
-@dataclass(frozen=True)
-class PlanPolicy:
-    """The operator's choices: who founds the net (None: the first teacher), how adapters are learned.
-
-    `learner` is canonical JSON of settings; those that follow the image size may be left out, and stand in
-    the task of every merge as they were resolved for its teacher (`transplant.nets.learner_profile`).
-    """
-
-    founder: str | None = None
-    learner: str = ""
-
-
-@dataclass(frozen=True)
-class PlannedTask:
-    """A new merge; `refusal` says why it can never start (it is then recorded as failed)."""
-
-    teacher_id: str
-    task: MergeTask
-    refusal: str = ""
-
-
-@dataclass
-class _Draft:
-    """The plan while it grows, so that one run never plans the same new task module twice."""
-
-    situation: Situation
-    policy: PlanPolicy
-    brought_along: set[Task] = field(default_factory=set["Task"])
-    busy: set[tuple[str, Task]] = field(default_factory=set["tuple[str, Task]"])
-
-
-def plan(situation: Situation, policy: PlanPolicy) -> tuple[PlannedTask, ...]:
-    """Return the merges to add now; called again after every change, it returns () once all is planned."""
+def plan(situation: Situation, policy: PlanPolicy) -> Plan:
+    """Return the merges to add now; called again after every change, it adds none once all is planned."""
     if not situation.routes:
-        return tuple(_founding(situation, policy))
-    open_merges = [merge for merge in situation.merges if not merge.ended]
-    draft = _Draft(
-        situation,
-        policy,
-        brought_along={merge.task for merge in open_merges if merge.identity},
-        busy={(merge.category, merge.task) for merge in open_merges},
-    )
-    draft.busy |= {(route.category, route.task) for route in situation.routes}
-    return tuple(_growth(draft))
+        return Plan(tuple(_founding(situation, policy)), tuple(_before_founding(situation)))
+    growth = _Growth(situation, policy)
+    growth.grow()
+    if policy.supervisors:
+        found = supervised(situation, policy, growth.hosts, growth.learners)
+        return Plan((*growth.tasks, *found.tasks), (*growth.waiting, *found.waiting))
+    return Plan(tuple(growth.tasks), tuple(growth.waiting))
 
 
-def founder_of(teachers: Iterable[CompleteTeacher], policy: PlanPolicy) -> CompleteTeacher | None:
+def founder_of(situation: Situation, policy: PlanPolicy) -> CompleteTeacher | None:
     """Return the teacher that founds the net, or None while it is still awaited.
 
     A founder's own task modules become the resident ones, so only a teacher that ships them all can found.
     """
-    whole = (t for t in teachers if all(each.task_module for each in t.tasks()))
-    return next((t for t in whole if policy.founder in (None, t.category)), None)
-
-
-def waiting(situation: Situation) -> tuple[Waiting, ...]:
-    """Return what cannot be merged yet because its site ships answers instead of task modules."""
-    known = {(merge.teacher_id, merge.task) for merge in situation.merges}
-    resident = {route.task for route in situation.routes if route.adapter is None}
-    found: list[Waiting] = []
+    known = {merge.teacher_id for merge in situation.merges}
     for teacher in situation.teachers:
-        for each in teacher.tasks():
-            if each.task_module or each.task in resident or (teacher.teacher_id, each.task) in known:
-                continue
-            lacking = f"no {each.task.value} module" if situation.routes else "no founder"
-            reason = (
-                f"the net has {lacking} yet, and site {teacher.site} ships outputs only: another site must "
-                "bring one, or this site set ship to modules"
-            )
-            found.append(Waiting(teacher.site, teacher.category, each.task, reason))
-    return tuple(found)
+        whole = all(each.task_module for each in teacher.tasks())
+        holds = teacher.site == situation.holder_of(teacher.category)
+        if whole and holds and teacher.teacher_id not in known and policy.founder in (None, teacher.category):
+            return teacher
+    return None
 
 
 def _founding(situation: Situation, policy: PlanPolicy) -> Iterator[PlannedTask]:
-    if any(not merge.ended for merge in situation.merges):
+    if any(merge.ending is Ending.OPEN for merge in situation.merges):
         return  # the founding is under way
-    known = {merge.teacher_id for merge in situation.merges}
-    founder = founder_of((t for t in situation.teachers if t.teacher_id not in known), policy)
-    if founder is None:
-        return
-    for each in founder.tasks():
-        yield PlannedTask(founder.teacher_id, _merge_task(founder, each, None, ""))
+    founder = founder_of(situation, policy)
+    if founder is not None:
+        for each in founder.tasks():
+            yield PlannedTask(founder.teacher_id, _merge_task(founder, each, None, ""))
 
 
-def _growth(draft: _Draft) -> Iterator[PlannedTask]:
-    known = {(merge.teacher_id, merge.task) for merge in draft.situation.merges}
-    for teacher in draft.situation.teachers:
+def _before_founding(situation: Situation) -> Iterator[Waiting]:
+    for teacher in situation.teachers:
         for each in teacher.tasks():
-            if (teacher.teacher_id, each.task) in known or (teacher.category, each.task) in draft.busy:
-                continue
-            planned = _pair(draft, teacher, each)
-            if planned is not None:
-                if not planned.refusal:
-                    draft.busy.add((teacher.category, each.task))
-                yield planned
+            if each.task_module is None:
+                reason = _no_module("no founder", teacher)
+                yield Waiting(teacher.site, teacher.category, each.task, Standing.AWAITS_FOUNDER, reason)
 
 
-def _pair(draft: _Draft, teacher: CompleteTeacher, each: TeacherTask) -> PlannedTask | None:
-    task = each.task
-    residents = [route for route in draft.situation.routes if route.task == task and route.adapter is None]
-    if not residents:
-        if task in draft.brought_along or each.task_module is None:
-            return None  # another teacher is bringing this task along, or must: wait for it to be resident
-        draft.brought_along.add(task)
-        return PlannedTask(teacher.teacher_id, _merge_task(teacher, each, None, ""))
-    seam = draft.situation.seams[teacher.category_module]
-    hosts = sorted(residents, key=lambda route: _distance(seam, draft.situation.seams[route.category_module]))
-    best = hosts[0]
-    host = Host(best.category, best.category_module, best.task_module)
-    host_seam = draft.situation.seams[best.category_module]
-    refusal = ""
-    if (host_seam.height, host_seam.width) != (seam.height, seam.width):
-        refusal = (
-            f"the teacher's seam is {seam}, and no resident {task.value} module takes a feature map of "
-            f"{seam.height}x{seam.width} (the nearest takes {host_seam})"
+class _Growth:
+    """One run of the planner behind the founding; it fills `tasks` and `waiting`."""
+
+    def __init__(self, situation: Situation, policy: PlanPolicy) -> None:
+        self._situation = situation
+        self._policy = policy
+        self.hosts = Hosts(situation)
+        self.learners = Learners(policy.learner)
+        self.tasks: list[PlannedTask] = []
+        self.waiting: list[Waiting] = []
+        self._routed = {(route.category, route.task): route for route in situation.routes}
+        self._merges: defaultdict[tuple[str, Task], list[KnownMerge]] = defaultdict(list)
+        for merge in situation.merges:
+            self._merges[merge.category, merge.task].append(merge)
+        self._bringing = Counter(
+            merge.task for merge in situation.merges if merge.identity and merge.ending is Ending.OPEN
         )
-    merge_task = _merge_task(teacher, each, host, _resolved(draft.policy.learner, seam))
-    return PlannedTask(teacher.teacher_id, merge_task, refusal)
+
+    def grow(self) -> None:
+        """Look at every task of every complete teacher."""
+        for category, teachers in self._situation.claims.items():
+            holder = self._situation.holder_of(category)
+            offers: defaultdict[Task, list[Offer]] = defaultdict(list)
+            for teacher in teachers:
+                if teacher.site != holder:
+                    self._claim(teacher, holder)
+                    continue
+                for each in teacher.tasks():
+                    offers[each.task].append((teacher, each))
+            for task in sorted(offers):
+                self._pair(category, task, offers[task])
+
+    def _claim(self, teacher: CompleteTeacher, holder: str) -> None:
+        """Two sites bring one category: both teachers are kept, the operator says whose routes there are."""
+        category = teacher.category
+        if category in self._situation.holders:
+            standing, told = Standing.DECLINED, f"the operator gave {category} to site {holder}"
+        else:
+            standing, told = Standing.CONTESTED, f"site {holder} brought {category} first; both are kept"
+        reason = f"{told}: `{CLAIM_COMMAND} {category} --site {teacher.site}` would give it to this site"
+        for each in teacher.tasks():
+            self.waiting.append(Waiting(teacher.site, category, each.task, standing, reason))
+
+    def _pair(self, category: str, task: Task, offers: Sequence[Offer]) -> None:
+        """Plan for the first teacher that was never tried, else go on with the newest.
+
+        An older teacher's refusals are not followed up once there is a newer one, and what is older than
+        a published one is never looked at again: retired is retired.
+        """
+        merges = self._merges[category, task]
+        if any(merge.ending is Ending.OPEN for merge in merges):
+            return
+        of_teacher: defaultdict[str, list[KnownMerge]] = defaultdict(list)
+        for merge in merges:
+            if not merge.supervised:
+                of_teacher[merge.teacher_id].append(merge)
+        left = list(offers)
+        route = self._routed.get((category, task))
+        answering = "" if route is None or route.supervised_by else route.category_module
+        for place, (teacher, _) in enumerate(offers):
+            endings = {merge.ending for merge in of_teacher[teacher.teacher_id]}
+            if Ending.PUBLISHED in endings or teacher.category_module == answering:
+                left = list(offers[place + 1 :])
+        for place, (teacher, each) in enumerate(left):
+            own, last = of_teacher[teacher.teacher_id], place == len(left) - 1
+            if (last or not own) and self._attempt(teacher, each, own, tell=last):
+                return
+
+    def _attempt(
+        self, teacher: CompleteTeacher, each: TeacherTask, own: Sequence[KnownMerge], *, tell: bool
+    ) -> bool:
+        """Plan the next attempts of one teacher's task; return whether there are any.
+
+        Args:
+            teacher: whose.
+            each: which of its tasks.
+            own: its merges so far.
+            tell: whether it is worth telling why there is none.
+        """
+        ended = finality(own)
+        if ended is None:
+            brought = self._bring_along(teacher, each, own)
+            if brought is not None:
+                return brought
+            ended = self._lead(teacher, each, own, refuse=tell)
+        if ended is None:
+            return True
+        standing, reason = ended
+        if tell:
+            self.waiting.append(Waiting(teacher.site, teacher.category, each.task, standing, reason))
+        return False
+
+    def _bring_along(
+        self, teacher: CompleteTeacher, each: TeacherTask, own: Sequence[KnownMerge]
+    ) -> bool | None:
+        """Plan the teacher's own task module as a resident one; None where it is to be led into others."""
+        there = self.hosts.count(each.task)
+        room = max(1, self._policy.residents) - there - self._bringing[each.task]
+        fresh = not own and (teacher.category, each.task) not in self._routed
+        if room > 0 and fresh and each.task_module is not None:
+            self._bringing[each.task] += 1
+            self._add(teacher, _merge_task(teacher, each, None, ""))
+            return True
+        if there:
+            return None
+        # Until somebody's module is resident there is nothing to lead into.
+        if each.task_module is None:
+            reason = _no_module(f"no {each.task.value} module", teacher)
+            self._wait(teacher, each, Standing.AWAITS_MODULE, reason)
+        elif own:
+            self._wait(teacher, each, Standing.GIVEN_UP, given_up(own))
+        return False
+
+    def _lead(
+        self, teacher: CompleteTeacher, each: TeacherTask, own: Sequence[KnownMerge], *, refuse: bool
+    ) -> tuple[Standing, str] | None:
+        """Plan adapters into resident task modules; return why not, where there is nothing left to try."""
+        seam = self._situation.seams[teacher.category_module]
+        hosts = {
+            host.task_module: host for host in self.hosts.fitting(each.task, seam, each.task_module or "")
+        }
+        if not hosts:
+            return self._refuse(teacher, each, own, seam, refuse=refuse)
+        attempts = [merge.attempt for merge in own if merge.attempt and merge.ending is not Ending.UNFIT]
+        tried = [(attempt.host.task_module, attempt) for attempt in attempts if attempt.host is not None]
+        chosen = next_round(tried, list(hosts), self._policy.hosts_at_once, self._policy)
+        if chosen is None:
+            return Standing.GIVEN_UP, given_up(own)
+        learner = self.learners.resolved(seam, chosen.layers)
+        for task_module in chosen.choices:
+            self._add(teacher, _merge_task(teacher, each, hosts[task_module], learner))
+        return None
+
+    def _refuse(
+        self,
+        teacher: CompleteTeacher,
+        each: TeacherTask,
+        own: Sequence[KnownMerge],
+        seam: Seam,
+        *,
+        refuse: bool,
+    ) -> tuple[Standing, str]:
+        """Record once that no host fits: the site sees a merge that ended and why, and need not wait."""
+        host, its = self.hosts.nearest_misfit(each.task, seam)
+        reason = (
+            f"the teacher's seam is {seam}, and no resident {each.task.value} module takes a feature map of "
+            f"{seam.height}x{seam.width} (the nearest takes {its}); the operator can let it bring its own "
+            "(residents)"
+        )
+        if refuse and not own:
+            task = _merge_task(teacher, each, host, self.learners.resolved(seam))
+            self._add(teacher, task, refusal=reason)
+        return Standing.NO_HOST, reason
+
+    def _add(self, teacher: CompleteTeacher, task: MergeTask, refusal: str = "") -> None:
+        route = self._routed.get((task.category, task.task))
+        replaces = "" if route is None else route.merge_key
+        self.tasks.append(PlannedTask(teacher.teacher_id, task, refusal, replaces))
+
+    def _wait(self, teacher: CompleteTeacher, each: TeacherTask, standing: Standing, reason: str) -> None:
+        self.waiting.append(Waiting(teacher.site, teacher.category, each.task, standing, reason))
 
 
-def _distance(seam: Seam, other: Seam) -> tuple[int, int]:
-    """Rank hosts: an equal map size is a must, an equal number of channels is welcome, then the oldest."""
+def _no_module(lacking: str, teacher: CompleteTeacher) -> str:
     return (
-        abs(seam.height - other.height) + abs(seam.width - other.width),
-        abs(seam.channels - other.channels),
+        f"the net has {lacking} yet, and site {teacher.site} ships outputs only: another site must "
+        "bring one, or this site set ship to modules"
     )
-
-
-def _resolved(learner: str, seam: Seam) -> str:
-    """Return the settings of a merge at this seam: a task holds numbers, so that its key is their digest."""
-    return learner_document(with_profile(json.loads(learner or "{}"), image_px_of(seam)))
 
 
 def _merge_task(teacher: CompleteTeacher, each: TeacherTask, host: Host | None, learner: str) -> MergeTask:

@@ -1,7 +1,11 @@
 """The merge loop: reads the registry, does what the state machine commands, feeds back what happened.
 
-Level-triggered: each round asks every open merge what is outstanding. A center that was killed at any
-moment begins with the same question and goes on; nothing is remembered here that matters.
+Level-triggered: each round asks every open merge that does not just queue up what is outstanding. A center
+that was killed at any moment begins with the same question and goes on; nothing is remembered here that
+matters. What is remembered makes a round cost what changed since the last one: the open merges, of which
+the registry tells only those that took a step; the queue of those that wait for a worker; and how long the
+last publication and the last plan took. Both look at the whole net, so they are paced: what became ready
+meanwhile is published together, in one version.
 """
 
 from __future__ import annotations
@@ -10,42 +14,33 @@ import logging
 from typing import TYPE_CHECKING
 
 from central.merge.commands import AwaitVerdict, CheckCandidate, KeepLearning, PublishRoute, StartWhenFree
-from central.merge.events import (
-    AdapterLearned,
-    EngineMissed,
-    EngineReady,
-    LearningFailed,
-    TimePassed,
-    WorkerDied,
-)
-from central.merge.orders import WorkOrder
+from central.merge.events import EngineMissed, EngineReady, TimePassed
+from central.merge.intake import take_ending
+from central.merge.order_desk import OrderDesk
+from central.merge.pace import Pace
 from central.merge.state import outstanding
-from central.registry.audit_book import CENTRAL, Action
-from central.registry.events_book import MODULE_ACCEPTED
-from central.runners.engine import Died, Ending, Finished
+from central.merge.turns import Turns
 from central.usecases.check_candidate import check_candidate
 from central.usecases.move_merge import feed, move_merge
 from central.usecases.plan_merges import plan_merges
 from central.usecases.publish_version import publish_version
-from transplant.artifact.codec import verify_payload
-from transplant.artifact.manifest import parse_manifest
-from transplant.errors import ERRORS, MergeEngineUnavailable, TransplantError
-from transplant.types import MergeState
+from transplant.errors import MergeEngineUnavailable, TransplantError
 
 if TYPE_CHECKING:
     import threading
 
     from central.merge.commands import Command
     from central.registry.values import StoredMerge
-    from central.runners.engine import Engine
+    from central.runners.engine import Ending, Engine
     from central.usecases.center import Center
     from transplant.backends.blob_stores import StorePlace
 
 log = logging.getLogger(__name__)
 
-_BUSY_S = 0.25
+_BUSY_S = 1.0  # the bell tells of everything in this process; another one may write to the registry, too
 _IDLE_S = 2.0
 _RETRY_S = 5.0
+_PLAN_S = 10.0
 
 
 class Reconciler:
@@ -60,9 +55,17 @@ class Reconciler:
     def __init__(self, center: Center, engine: Engine, store: StorePlace) -> None:
         self._center = center
         self._engine = engine
-        self._store = store
+        self._desk = OrderDesk(center, store)
+        self._open: dict[str, StoredMerge] = {}
+        self._step: int | None = None
+        self._turns = Turns(center.policy.shares)
         self._not_before_s: dict[str, float] = {}
-        self._planned_at_ring = -1
+        self._planned_at: tuple[int, int] | None = None
+        self._plan_again_s = 0.0
+        self._ended_count = 0
+        self._planning = Pace(center.clock)
+        self._publishing = Pace(center.clock)
+        engine.tell(center.bell.ring)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set. A round that fails is logged, and the next one tries again.
@@ -78,7 +81,7 @@ class Reconciler:
                 log.exception("a round of the merge loop failed; trying again in %g s", _RETRY_S)
                 stop.wait(_RETRY_S)
                 continue
-            self._center.bell.wait(heard, _BUSY_S if busy else _IDLE_S)
+            self._center.bell.wait(heard, self._rest_s(busy=busy))
 
     def _start_engine(self) -> None:
         try:
@@ -93,36 +96,75 @@ class Reconciler:
         self._plan()
         for ending in self._engine.collect():
             self._ended(ending)
-        with self._center.registry.read() as books:
-            merges = books.merges.list(open_only=True)
-        learning = {m.task.key for m in merges if m.status.state is MergeState.LEARNING}
-        for merge_key in self._engine.running() - learning:
+        self._refresh()
+        for merge_key in self._engine.running() - self._open.keys():
             self._center.workshop.bench(merge_key).ask_to_stop()  # cancelled meanwhile
-        for merge in merges:
+        accepted: list[StoredMerge] = []
+        for merge in [each for key, each in self._open.items() if key not in self._turns]:
             for command in outstanding(merge.status):
-                self._obey_safely(command, merge, merges)
-        return bool(merges)
+                if isinstance(command, PublishRoute):
+                    accepted.append(merge)
+                else:
+                    self._obey_safely(command, merge)
+        self._publish(accepted)
+        self._start_some()
+        return bool(self._open)
+
+    # --- what there is to do -----------------------------------------------------------------------
+
+    def _refresh(self) -> None:
+        """Bring the open merges up to date with what the registry says of those that took a step."""
+        with self._center.registry.read() as books:
+            self._step, moved = books.merges.changed_since(self._step)
+        for merge in moved:
+            key = merge.task.key
+            self._turns.leave(key)
+            if merge.status.ended:
+                self._ended_count += 1
+                self._open.pop(key, None)
+                self._not_before_s.pop(key, None)
+            else:
+                self._open[key] = merge
 
     def _plan(self) -> None:
-        heard = self._center.bell.rings
-        if heard == self._planned_at_ring:
+        """Plan where a version was published or a merge ended: that can make others possible.
+
+        A teacher's request plans by itself. What an operator decides from another process is seen within
+        seconds.
+        """
+        now_s = self._center.clock.monotonic_s()
+        with self._center.registry.read() as books:
+            seen = books.versions.newest_number(), self._ended_count
+        if (seen == self._planned_at and now_s < self._plan_again_s) or not self._planning.due():
             return
-        with self._center.registry.write() as books:
+        with self._planning, self._center.registry.write() as books:
             added = plan_merges(self._center, books)
-        self._planned_at_ring = heard
+        self._planned_at, self._plan_again_s = seen, now_s + _PLAN_S
         if added:
             self._center.bell.ring()
 
-    def _obey_safely(self, command: Command, merge: StoredMerge, merges: tuple[StoredMerge, ...]) -> None:
+    def _rest_s(self, *, busy: bool) -> float:
+        """Return how long nothing will be due, unless the bell rings."""
+        now_s = self._center.clock.monotonic_s()
+        due = [self._publishing.wait_s(), self._planning.wait_s()]
+        due += [at_s - now_s for at_s in self._not_before_s.values()]
+        now = self._center.clock.now()
+        deadlines = (merge.status.deadline for merge in self._open.values() if not merge.status.accepted)
+        due += [(deadline - now).total_seconds() for deadline in deadlines if deadline is not None]
+        return min([_BUSY_S if busy else _IDLE_S, *(wait_s for wait_s in due if wait_s > 0)])
+
+    # --- doing it ----------------------------------------------------------------------------------
+
+    def _obey_safely(self, command: Command, merge: StoredMerge) -> None:
         """Execute a command; one merge's trouble must not hold up the others."""
         key, now_s = merge.task.key, self._center.clock.monotonic_s()
         if now_s < self._not_before_s.get(key, now_s):
             return
         try:
-            self._obey(command, merge, merges)
+            self._obey(command, merge)
             self._not_before_s.pop(key, None)
         except MergeEngineUnavailable as error:
-            feed_if_news(self._center, merge, EngineMissed(str(error)))
+            feed(self._center, key, EngineMissed(str(error)))
         except TransplantError as error:
             self._not_before_s[key] = now_s + _RETRY_S
             log.warning("merge %s: %s: %s", key[:12], error.code(), error)
@@ -130,12 +172,13 @@ class Reconciler:
             self._not_before_s[key] = now_s + _RETRY_S
             log.exception("merge %s: %s failed", key[:12], type(command).__name__)
 
-    def _obey(self, command: Command, merge: StoredMerge, merges: tuple[StoredMerge, ...]) -> None:
+    def _obey(self, command: Command, merge: StoredMerge) -> None:
+        key = merge.task.key
         match command:
             case StartWhenFree() if merge.task.identity:
-                feed(self._center, merge.task.key, EngineReady())
+                feed(self._center, key, EngineReady())
             case StartWhenFree():
-                self._start_if_free(merge)
+                self._turns.join(key, merge.task.site, self._desk.work_of(merge.task), merge.position)
             case KeepLearning():
                 self._keep_learning(merge)
             case CheckCandidate():
@@ -143,100 +186,80 @@ class Reconciler:
             case AwaitVerdict(deadline=deadline):
                 now = self._center.clock.now()
                 if now >= deadline:
-                    feed(self._center, merge.task.key, TimePassed(now))
-            case PublishRoute():
-                self._publish(merge, merges)
+                    feed(self._center, key, TimePassed(now))
             case _:
                 log.error("nothing is known about %s", command)
 
-    def _start_if_free(self, merge: StoredMerge) -> None:
-        if len(self._engine.running()) < self._engine.capacity:
+    def _start_some(self) -> None:
+        """Hand out what waits, in turns, while the engine has room; what it has already comes first."""
+        for key in self._engine.running():
+            if key in self._turns:
+                self._start(key)
+        while len(self._engine.running()) < self._engine.capacity:
+            key = self._turns.first()
+            if key is None or not self._start(key):
+                return
+
+    def _start(self, key: str) -> bool:
+        """Hand a waiting merge to the engine; return whether there is one to hand anything to."""
+        merge = self._open[key]
+        try:
             self._engine.ensure_ready()
-            feed(self._center, merge.task.key, EngineReady())
-            self._keep_learning(merge)
+        except MergeEngineUnavailable as error:
+            self._tell_waiting(EngineMissed(str(error)))
+            return False
+        self._turns.begin(key)
+        feed(self._center, key, EngineReady())
+        self._obey_safely(KeepLearning(key), merge)
+        return True
+
+    def _tell_waiting(self, event: EngineMissed) -> None:
+        """Record why nothing is learned, once for each reason, with all that wait."""
+        waiting = [key for key in self._open if key in self._turns]
+        news = [key for key in waiting if self._open[key].status.reason != event.reason]
+        if news:
+            with self._center.registry.write() as books:
+                for key in news:
+                    move_merge(self._center, books, key, event)
+            self._center.bell.ring()
 
     def _keep_learning(self, merge: StoredMerge) -> None:
-        key, task = merge.task.key, merge.task
-        if key in self._engine.running() or task.host is None:
-            return
-        self._engine.ensure_ready()
-        module_ids = (
-            task.teacher_category_module,
-            task.teacher_task_module,
-            task.host.category_module,
-            task.host.task_module,
-            task.statistics,
-            task.answers,
-        )
-        with self._center.registry.read() as books:
-            f, g, host_f, host_g, statistics, answers = (
-                books.modules.get(each).manifest.decode() if each else "" for each in module_ids
-            )
-        bench = self._center.workshop.bench(key)
-        bench.prepare()
-        order = WorkOrder(
-            merge_key=key,
-            task=task.to_document().decode(),
-            manifests=(f, g, host_f, host_g),
-            store=self._store.url,
-            cache=self._store.cache,
-            cache_bytes=self._store.cache_bytes,
-            bench=str(bench.folder),
-            statistics=statistics,
-            answers=answers,
-            device=self._center.policy.device,
-        )
-        self._engine.submit(order)
+        if merge.task.key not in self._engine.running():
+            self._engine.ensure_ready()
+            self._engine.submit(self._desk.order(merge.task))
 
     def _ended(self, ending: Ending) -> None:
-        key = ending.merge_key
-        if isinstance(ending, Died):
-            feed(self._center, key, WorkerDied(ending.reason))
+        key, later_s = ending.merge_key, self._center.clock.monotonic_s() + _RETRY_S
+        try:
+            if take_ending(self._center, ending):
+                self._not_before_s[key] = later_s
+        except TransplantError as error:  # its outcome stays where it is, and is taken in the next time
+            self._not_before_s[key] = later_s
+            log.warning("merge %s: %s: %s", key[:12], error.code(), error)
+
+    def _publish(self, accepted: list[StoredMerge]) -> None:
+        """Publish what is accepted, in one version; the tasks that a teacher brings along join together."""
+        now_s = self._center.clock.monotonic_s()
+        ready = [
+            merge for merge in accepted
+            if now_s >= self._not_before_s.get(merge.task.key, now_s) and self._is_whole(merge)
+        ]  # fmt: skip
+        if not ready or (not self._publishing.due() and len(ready) < len(self._open)):
             return
-        if not isinstance(ending, Finished):
-            feed(self._center, key, EngineMissed(ending.reason))
-            return
-        outcome = self._center.workshop.bench(key).outcome()
-        if outcome is None:
-            feed(self._center, key, WorkerDied("the worker ended without a result"))
-        elif outcome.error:
-            passing = outcome.error in ERRORS and ERRORS[outcome.error].retry
-            reason = f"{outcome.error}: {outcome.message}"
-            self._not_before_s[key] = self._center.clock.monotonic_s() + _RETRY_S
-            feed(self._center, key, EngineMissed(reason) if passing else LearningFailed(reason))
-        else:
-            self._take_in(key, outcome.manifest, outcome.figures)
+        keys = [merge.task.key for merge in ready]
+        try:
+            with self._publishing:
+                publish_version(self._center, keys)
+        except TransplantError as error:
+            log.warning("%d routes are not published yet: %s: %s", len(keys), error.code(), error)
+            self._not_before_s |= dict.fromkeys(keys, now_s + _RETRY_S)
+        except Exception:
+            log.exception("%d routes are not published yet", len(keys))
+            self._not_before_s |= dict.fromkeys(keys, now_s + _RETRY_S)
 
-    def _take_in(self, key: str, document: bytes, figures: dict[str, float]) -> None:
-        """Store and register an adapter and move its merge, as a site's module would be: blob, then rows."""
-        center, bench = self._center, self._center.workshop.bench(key)
-        manifest = parse_manifest(document)
-        verify_payload(manifest, bench.adapter)
-        center.store.put_bytes(bench.adapter.read_bytes())
-        now = center.clock.now()
-        with center.registry.write() as books:
-            if books.modules.add(manifest, now):
-                detail = f"{manifest.kind.value} {manifest.task.value if manifest.task else ''}".strip()
-                books.audit.append(CENTRAL, Action.MODULE_REGISTERED, manifest.module_id, merge=key)
-                books.events.add(
-                    MODULE_ACCEPTED, manifest.module_id, now, category=manifest.category, detail=detail
-                )
-            move_merge(center, books, key, AdapterLearned(manifest.module_id, figures))
-        bench.tidy()
-        center.bell.ring()
-
-    def _publish(self, merge: StoredMerge, merges: tuple[StoredMerge, ...]) -> None:
-        """Publish a route; the tasks that a teacher brings along join the net together, in one version."""
-        keys = [merge.task.key]
-        if merge.task.identity:
-            together = [m for m in merges if m.task.identity and m.teacher_id == merge.teacher_id]
-            if not all(m.status.accepted for m in together):
-                return
-            keys = [m.task.key for m in together]
-        publish_version(self._center, keys)
-
-
-def feed_if_news(center: Center, merge: StoredMerge, event: EngineMissed) -> None:
-    """Record that the engine is missing, once for each reason."""
-    if merge.status.reason != event.reason:
-        feed(center, merge.task.key, event)
+    def _is_whole(self, merge: StoredMerge) -> bool:
+        """Tell whether all that has to join the net with this merge is accepted."""
+        if not merge.task.identity:
+            return True
+        together = [m for m in self._open.values() if m.task.identity and m.teacher_id == merge.teacher_id]
+        return all(each.status.accepted for each in together)

@@ -32,6 +32,8 @@ from central.merge.events import (
     GatesFailed,
     GatesPassed,
     LearningFailed,
+    Outdone,
+    PublicationRefused,
     RequestedAgain,
     TimePassed,
     VerdictReported,
@@ -55,6 +57,8 @@ class GatePolicy:
         deadline_s: how long the owning site may take for its verdict.
         after_deadline: what happens to a candidate without a verdict.
         attempts: how often a merge is started before its worker's deaths count as a failure.
+        unsigned_verdicts: what happens to a verdict without a signature (sites of earlier releases do not
+            sign): it is refused with a message that says so, or counts and is marked as unsigned.
     """
 
     minimum_agreement: float = 60.0
@@ -62,6 +66,7 @@ class GatePolicy:
     deadline_s: float = 3600.0
     after_deadline: Literal["reject", "publish"] = "reject"
     attempts: int = 3
+    unsigned_verdicts: Literal["refuse", "accept"] = "refuse"
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,9 @@ def _after_candidate(status: MergeStatus, event: Event, policy: GatePolicy) -> M
             return replace(status, accepted=True)  # the teacher itself: no site needs to measure it again
         case GatesPassed(at=at):
             return _gate_on_agreement(status, at, policy)
-        case GatesFailed(reason=reason):
+        case GatesFailed(reason=reason) | PublicationRefused(reason=reason):
+            return replace(status, state=MergeState.REJECTED, reason=reason)
+        case Outdone(reason=reason) if not status.accepted:
             return replace(status, state=MergeState.REJECTED, reason=reason)
         case VersionPublished(number=number) if status.accepted:
             return replace(status, state=MergeState.PUBLISHED, version_number=number)
@@ -208,7 +215,9 @@ def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> 
                 return replace(status, accepted=True, reason="published without the site's verdict")
             reason = f"no verdict from the site within {policy.deadline_s:g} s"
             return replace(status, state=MergeState.REJECTED, reason=reason)
-        case GatesFailed(reason=reason):
+        case GatesFailed(reason=reason) | PublicationRefused(reason=reason):
+            return replace(status, state=MergeState.REJECTED, reason=reason)
+        case Outdone(reason=reason) if not status.accepted:
             return replace(status, state=MergeState.REJECTED, reason=reason)
         case VersionPublished(number=number) if status.accepted:
             return replace(status, state=MergeState.PUBLISHED, version_number=number)

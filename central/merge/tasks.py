@@ -23,20 +23,30 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Supervisor:
+    """A teacher that stands in where a category's own site never taught a task: its category and its f."""
+
+    category: str
+    category_module: str
+
+
+@dataclass(frozen=True)
 class MergeTask:
     """Bring one task of one teacher into the transplant net.
 
     Attributes:
         category: what the teacher recognises.
         task: which of its tasks.
-        site: owner of the teacher; it validates the candidate on its own data.
-        teacher_category_module: id of the teacher's f.
+        site: owner of the teacher that is learned from; it validates the candidate on its own data.
+        teacher_category_module: id of the f that the route starts with.
         teacher_task_module: id of the teacher's g_T; None where it stayed at its site.
         host: where the adapter leads to; None where g_T itself joins the net and h is the identity
             (a founder, or a task that the net does not know yet).
         learner: canonical JSON of the learner's settings; "" where nothing is learned.
         statistics: id of what the site disclosed about x beyond its scale, if it did.
         answers: id of g_T's answers to a probe, in place of g_T.
+        supervised_by: the teacher whose answers to synthetic images are learned, where the category's own
+            never learned the task; `teacher_task_module` and `site` are then this one's.
     """
 
     category: str
@@ -48,6 +58,7 @@ class MergeTask:
     learner: str = ""
     statistics: str | None = None
     answers: str | None = None
+    supervised_by: Supervisor | None = None
 
     @property
     def identity(self) -> bool:
@@ -83,7 +94,14 @@ class MergeTask:
             "host": None if host is None else [host.category, host.category_module, host.task_module],
             "learner": self.settings,
         }
-        given = {"statistics": self.statistics, "answers": self.answers}
+        supervisor = self.supervised_by
+        given: dict[str, object] = {
+            "statistics": self.statistics,
+            "answers": self.answers,
+            "supervised_by": None
+            if supervisor is None
+            else [supervisor.category, supervisor.category_module],
+        }
         return canonical_json(document | {name: value for name, value in given.items() if value is not None})
 
 
@@ -95,7 +113,7 @@ def learner_document(settings: Mapping[str, object]) -> str:
 def task_from_document(document: bytes) -> MergeTask:
     """Rebuild a task from `MergeTask.to_document`."""
     fields = json.loads(document)
-    host = fields["host"]
+    host, supervisor = fields["host"], fields.get("supervised_by")
     return MergeTask(
         category=fields["category"],
         task=Task(fields["task"]),
@@ -106,4 +124,5 @@ def task_from_document(document: bytes) -> MergeTask:
         learner=learner_document(fields["learner"]) if fields["learner"] else "",
         statistics=fields.get("statistics"),
         answers=fields.get("answers"),
+        supervised_by=None if supervisor is None else Supervisor(*supervisor),
     )

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from transplant.errors import MergeNotPossible
 from transplant.nets.measures import DECIDING_MEASURE, gap_closed
+from transplant.types import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from transplant.types import Task, Verdict
+    from transplant.types import Task
 
 
 def closed_percent(task: Task, verdict: Verdict) -> float:
@@ -32,6 +33,17 @@ def flat_figures(verdict: Verdict) -> dict[str, float]:
     """Return every figure of a verdict under one dotted name ("teacher.error", "floor.iou")."""
     figures = {f"{who}.{name}": value for who, part in _parts(verdict) for name, value in part.items()}
     return {**figures, "validation_samples": float(verdict.sample_count)}
+
+
+def verdict_of(merge_key: str, figures: Mapping[str, float]) -> Verdict:
+    """Return the verdict that `flat_figures` was taken of: what a signature was made under."""
+    parts: dict[str, dict[str, float]] = {"teacher": {}, "transplanted": {}, "floor": {}}
+    for name, value in figures.items():
+        who, _, measure = name.partition(".")
+        if measure and who in parts:
+            parts[who][measure] = value
+    samples = int(figures.get("validation_samples", 0))
+    return Verdict(merge_key, parts["teacher"], parts["transplanted"], parts["floor"], samples)
 
 
 def checked_verdict(verdict: Verdict) -> Verdict:

@@ -1,7 +1,11 @@
 """Where workers leave what must outlive them: one folder a merge with checkpoint, progress, result.
 
-Files, because they serve a thread and a Ray worker alike, and a center that was killed finds them.
-A Ray on other machines needs this folder and the store on a volume that they share.
+Files, because they serve a thread and a Ray worker alike, and a center that was killed finds them. They lie
+in the center's home and not in the store, which holds what never changes under the digest of its bytes; a
+checkpoint changes all the time and has no digest that anybody could ask for. So a Ray on other machines
+needs the home on a volume that they all mount at the same path (modules may come from S3 all the same).
+Two workers at one workbench, where a node was given up that still lives, do no harm: equal orders give
+equal bytes, and every file is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -9,8 +13,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from transplant.artifact.durable_file import storage_errors, write_durably
 
@@ -35,6 +39,14 @@ class Outcome:
     message: str = ""
     manifest: bytes = b""
     figures: dict[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What the last worker of a merge took: time on the wall, and of a processor."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -94,9 +106,18 @@ class Workbench:
         """Tell how far the worker is. Not synced: it is news, not a record."""
         finite = {name: value for name, value in figures.items() if abs(value) < float("inf")}
         document = {"step": step, "total_steps": total_steps, "figures": finite}
-        temporary = self.folder / f".progress.{os.getpid()}.tmp"
-        temporary.write_bytes(json.dumps(document).encode())
-        temporary.replace(self._progress)
+        self._tell(self._progress, document)
+
+    def cost(self) -> Cost:
+        """Return what the last worker took; nothing where none has ended."""
+        try:
+            return Cost(**json.loads(self._cost.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return Cost()
+
+    def tell_cost(self, cost: Cost) -> None:
+        """Leave what a worker took. Not synced, as its progress."""
+        self._tell(self._cost, asdict(cost))
 
     def ask_to_stop(self) -> None:
         """Put up the stop sign; the worker sees it before its next step."""
@@ -128,7 +149,7 @@ class Workbench:
         write_durably(self._outcome, json.dumps(document, sort_keys=True).encode())
 
     def tidy(self) -> None:
-        """Keep the progress, throw away what a worker needed: its result is registered."""
+        """Keep the progress and the cost, throw away what a worker needed: its result is registered."""
         for path in (self._checkpoint, self.adapter, self._outcome, self._stop_sign):
             path.unlink(missing_ok=True)
 
@@ -152,6 +173,15 @@ class Workbench:
     @property
     def _progress(self) -> Path:
         return self.folder / "progress.json"
+
+    @property
+    def _cost(self) -> Path:
+        return self.folder / "cost.json"
+
+    def _tell(self, path: Path, document: dict[str, Any]) -> None:
+        temporary = self.folder / f".{path.name}.{os.getpid()}.tmp"
+        temporary.write_bytes(json.dumps(document).encode())
+        temporary.replace(path)
 
     @property
     def _stop_sign(self) -> Path:

@@ -18,6 +18,11 @@ MODULE_ACCEPTED = "ModuleAccepted"
 MODULE_REJECTED = "ModuleRejected"
 MERGE_MOVED = "MergeMoved"
 VERSION_PUBLISHED = "VersionPublished"
+ROUTE_REPLACED = "RouteReplaced"
+ROUTE_RETIRED = "RouteRetired"
+ROUTE_RETURNED = "RouteReturned"
+CATEGORY_CONTESTED = "CategoryContested"
+CATEGORY_DECIDED = "CategoryDecided"
 _LAST_ID = 2**63 - 1
 
 

@@ -6,19 +6,46 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
+from central.merge.events import (
+    GatesFailed,
+    GatesPassed,
+    LearningFailed,
+    Outdone,
+    PublicationRefused,
+    TimePassed,
+    VerdictReported,
+)
+from central.merge.learners import layers_of
+from central.merge.situation import Attempt, Ending, KnownMerge
 from central.merge.state import ENDED, MergeStatus
 from central.merge.tasks import task_from_document
 from central.registry.tables import MergeRow, MergeTransitionRow, VerdictRow
-from central.registry.values import StoredMerge, Transition
+from central.registry.values import SignedVerdict, StoredMerge, StoredVerdict, Transition
 from transplant.errors import NotFound
-from transplant.types import MergeState
+from transplant.types import MergeState, Task
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy.orm import Session
 
-    from central.merge.plan import PlannedTask
+    from central.merge.situation import PlannedTask
+
+_ENDINGS = {
+    MergeState.PUBLISHED.value: Ending.PUBLISHED,
+    MergeState.REJECTED.value: Ending.REFUSED,
+    MergeState.CANCELLED.value: Ending.CANCELLED,
+    MergeState.FAILED.value: Ending.FAILED,
+}
+_BY_EVENT = {
+    GatesPassed.__name__: Ending.REFUSED,  # passed all but the agreement
+    GatesFailed.__name__: Ending.REFUSED,
+    VerdictReported.__name__: Ending.REFUSED,
+    TimePassed.__name__: Ending.UNANSWERED,
+    Outdone.__name__: Ending.OUTDONE,
+    PublicationRefused.__name__: Ending.DAMAGED,
+}
+"""How the last step of a merge tells its ending; the names are those of the events, as they are recorded."""
 
 
 class MergesBook:
@@ -40,6 +67,7 @@ class MergesBook:
             category=task.category,
             task=task.task.value,
             identity=task.identity,
+            supervised_by=None if task.supervised_by is None else task.supervised_by.category,
             task_document=task.to_document(),
         )
         _write(row, status)
@@ -60,17 +88,33 @@ class MergesBook:
         return _merge(row)
 
     def list(
-        self, category: str = "", *, open_only: bool = False, teacher_id: str = ""
+        self, category: str = "", *, open_only: bool = False, teacher_id: str = "", site: str = ""
     ) -> tuple[StoredMerge, ...]:
-        """Return merges in the order in which they were planned."""
+        """Return merges in the order in which they were planned; `site` is the one that validates them."""
         query = select(MergeRow).order_by(MergeRow.position)
         if category:
             query = query.where(MergeRow.category == category)
         if teacher_id:
             query = query.where(MergeRow.teacher_id == teacher_id)
+        if site:
+            query = query.where(MergeRow.site == site)
         if open_only:
             query = query.where(MergeRow.state.not_in([state.value for state in ENDED]))
         return tuple(_merge(row) for row in self._session.scalars(query))
+
+    def changed_since(self, step: int | None) -> tuple[int, tuple[StoredMerge, ...]]:
+        """Return the newest step of any merge, and the merges that took one behind `step` (None: open ones).
+
+        Every change of a status is a step, so who follows the steps knows every status.
+        """
+        newest = self._session.scalar(select(func.max(MergeTransitionRow.transition_id))) or 0
+        if step is None:
+            return newest, self.list(open_only=True)
+        if newest == step:
+            return newest, ()
+        moved = select(MergeTransitionRow.merge_key).where(MergeTransitionRow.transition_id > step)
+        rows = select(MergeRow).where(MergeRow.merge_key.in_(moved)).order_by(MergeRow.position)
+        return newest, tuple(_merge(row) for row in self._session.scalars(rows))
 
     def move(self, before: MergeStatus, after: MergeStatus, event: str, at: datetime) -> None:
         """Replace a merge's status and record the step."""
@@ -86,20 +130,106 @@ class MergesBook:
             .order_by(MergeTransitionRow.transition_id)
         )
         return tuple(
-            Transition(row.event, row.from_state, row.to_state, row.reason, row.at)
+            Transition(row.event, row.from_state, row.to_state, row.reason, row.at, dict(row.figures))
             for row in self._session.scalars(query)
         )
 
+    def known(self) -> tuple[KnownMerge, ...]:
+        """Return every merge as the planner tells them apart, in the order in which they were planned.
+
+        Only of those that ended unpublished the task is read, so that a net of ten thousand routes is
+        looked at in a moment.
+        """
+        columns = (
+            MergeRow.merge_key,
+            MergeRow.teacher_id,
+            MergeRow.category,
+            MergeRow.task,
+            MergeRow.identity,
+            MergeRow.state,
+            MergeRow.supervised_by,
+        )
+        attempts = self._attempts()
+        found: list[KnownMerge] = []
+        rows = self._session.execute(select(*columns).order_by(MergeRow.position))
+        for key, teacher_id, category, task, identity, state, supervisor in rows:
+            ending, attempt = attempts.get(key, (_ENDINGS.get(state, Ending.OPEN), None))
+            known = KnownMerge(
+                key, teacher_id, category, Task(task), identity, ending, supervisor is not None, attempt
+            )
+            found.append(known)
+        return tuple(found)
+
+    def ended_count(self) -> int:
+        """Return how many merges have ended."""
+        ended = MergeRow.state.in_([state.value for state in ENDED])
+        return self._session.scalar(select(func.count()).select_from(MergeRow).where(ended)) or 0
+
+    def _attempts(self) -> dict[str, tuple[Ending, Attempt]]:
+        """Return how each merge ended that did and was not published, by the last step that it took."""
+        unpublished = [state.value for state in ENDED - {MergeState.PUBLISHED}]
+        query = (
+            select(
+                MergeRow.merge_key,
+                MergeRow.task_document,
+                MergeRow.figures,
+                MergeRow.state,
+                MergeRow.reason,
+                MergeTransitionRow.event,
+                MergeTransitionRow.from_state,
+            )
+            .join(MergeTransitionRow, MergeTransitionRow.merge_key == MergeRow.merge_key)
+            .where(MergeRow.state.in_(unpublished), MergeTransitionRow.to_state == MergeRow.state)
+            .order_by(MergeTransitionRow.transition_id)
+        )
+        found: dict[str, tuple[Ending, Attempt]] = {}
+        for key, document, figures, state, reason, event, from_state in self._session.execute(query):
+            task = task_from_document(document)
+            supervisor = task.supervised_by
+            attempt = Attempt(
+                host=task.host,
+                layers=0 if task.host is None else layers_of(task.settings),
+                agreement=figures.get("agreement"),
+                supervisor="" if supervisor is None else supervisor.category_module,
+                reason=reason,
+            )
+            never_began = (event, from_state) == (LearningFailed.__name__, MergeState.PLANNED.value)
+            ending = Ending.UNFIT if never_began else _BY_EVENT.get(event, _ENDINGS[state])
+            found[key] = (ending, attempt)
+        return found
+
     def add_verdict(
-        self, merge_key: str, site: str, closed: float, figures: dict[str, float], at: datetime
+        self,
+        merge_key: str,
+        site: str,
+        closed: float,
+        figures: dict[str, float],
+        at: datetime,
+        signed: SignedVerdict | None = None,
     ) -> None:
         """Record what the owning site measured; a repeated report changes nothing."""
         if self._session.get(VerdictRow, merge_key) is None:
             row = VerdictRow(
-                merge_key=merge_key, site=site, closed=closed, figures=dict(figures), reported_at=at
+                merge_key=merge_key,
+                site=site,
+                closed=closed,
+                figures=dict(figures),
+                reported_at=at,
+                signature=None if signed is None else signed.signature,
+                certificate=None if signed is None else signed.certificate,
             )
             self._session.add(row)
             self._session.flush()
+
+    def verdict(self, merge_key: str) -> StoredVerdict | None:
+        """Return what the owning site measured for a merge, or None where it did not answer."""
+        row = self._session.get(VerdictRow, merge_key)
+        if row is None:
+            return None
+        signed = None
+        if row.signature is not None and row.certificate is not None:
+            signed = SignedVerdict(row.signature, row.certificate)
+        return StoredVerdict(row.site, row.closed, dict(row.figures), row.reported_at, signed)
 
     def _add_transition(self, before: MergeStatus, after: MergeStatus, event: str, at: datetime) -> None:
         row = MergeTransitionRow(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from transplant.artifact.manifest import Manifest
 
+_AT_ONCE = 500  # ids in one question; databases limit how many parameters they take
+
 
 class ModulesBook:
     """Modules, within one transaction."""
@@ -68,6 +70,22 @@ class ModulesBook:
     def list(self, category: str = "") -> tuple[RegisteredModule, ...]:
         """Return modules in the order of their registration, of one category or of all."""
         return self._select(*([ModuleRow.category == category] if category else []))
+
+    def manifests(self, module_ids: Iterable[str]) -> dict[str, bytes]:
+        """Return module id -> canonical manifest of those that are registered."""
+        wanted, found = list(dict.fromkeys(module_ids)), dict[str, bytes]()
+        for start in range(0, len(wanted), _AT_ONCE):
+            some = ModuleRow.module_id.in_(wanted[start : start + _AT_ONCE])
+            query = select(ModuleRow.module_id, ModuleRow.manifest).where(some)
+            found.update((module_id, manifest) for module_id, manifest in self._session.execute(query))
+        return found
+
+    def category_manifests(self) -> tuple[tuple[str, bytes], ...]:
+        """Return id and canonical manifest of every category module."""
+        query = select(ModuleRow.module_id, ModuleRow.manifest).where(
+            ModuleRow.kind == ModuleKind.CATEGORY.value
+        )
+        return tuple((module_id, manifest) for module_id, manifest in self._session.execute(query))
 
     def blob_in_use(self, sha256: str) -> bool:
         """Tell whether a registered module refers to a blob."""

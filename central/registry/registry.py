@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from central.registry.admissions_book import AdmissionsBook
 from central.registry.audit_book import AuditBook
+from central.registry.claims_book import ClaimsBook
 from central.registry.database import WAIT_S, open_engine, reading, writing
 from central.registry.driver_errors import reason_of, registry_errors, translated
 from central.registry.events_book import EventsBook
 from central.registry.merges_book import MergesBook
 from central.registry.modules_book import ModulesBook
 from central.registry.probes_book import ProbesBook
-from central.registry.schema import is_migrated, upgrade_schema
+from central.registry.schema import check_schema, create_schema, is_migrated, upgrade_schema
 from central.registry.serving_lock import serving_lock
 from central.registry.sites_book import SitesBook
 from central.registry.teachers_book import TeachersBook
@@ -82,6 +83,11 @@ class Books:
         return VersionsBook(self.session)
 
     @cached_property
+    def claims(self) -> ClaimsBook:
+        """Whose a contested category is."""
+        return ClaimsBook(self.session)
+
+    @cached_property
     def events(self) -> EventsBook:
         """What watchers are told."""
         return EventsBook(self.session)
@@ -110,16 +116,49 @@ class Registry:
         self._reading_engine = reading(self._engine)
         self._writing_engine = writing(self._engine)
 
-    def upgrade(self) -> None:
-        """Bring the schema to this release.
+    def create(self) -> None:
+        """Make the tables where there are none, and check those that are there.
 
         Raises:
-            InvalidSettings: if the database cannot be reached or opened, or holds something else.
-            RegistryDamaged: if it is damaged, or another release's.
+            InvalidSettings: if the database cannot be reached or opened, holds something else, or is
+                another release's.
+            RegistryDamaged: if it is damaged.
             RegistryUnavailable: if others kept it busy for too long.
         """
         with self._opening():
-            upgrade_schema(self._engine)
+            create_schema(self._engine)
+
+    def check(self) -> None:
+        """Check that the tables are this release's.
+
+        Raises:
+            InvalidSettings: if they are not, or the database cannot be reached or opened.
+            RegistryDamaged: if it is damaged.
+        """
+        with self._opening():
+            check_schema(self._engine)
+
+    def take_over(self, lock: ServingLock) -> None:
+        """Take the right to serve, and then bring the tables to this release.
+
+        In this order: a center that serves them now, of whatever release, needs the tables as they are.
+
+        Args:
+            lock: this registry's.
+
+        Raises:
+            AlreadyServing: if another center serves; nothing was changed then.
+            InvalidSettings: see `create`; tables of an earlier release are no reason.
+            RegistryDamaged, RegistryUnavailable: see `create`.
+        """
+        with self._opening():
+            is_migrated(self._engine)  # a URL that leads nowhere is said before a lock is looked for
+            lock.take()
+            try:
+                upgrade_schema(self._engine)
+            except BaseException:
+                lock.release()
+                raise
 
     def exists(self) -> bool:
         """Tell whether a registry of any release is there; looking makes none.

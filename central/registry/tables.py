@@ -13,7 +13,6 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     LargeBinary,
-    UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -172,6 +171,7 @@ class MergeRow(Row):
     category: Mapped[str] = mapped_column(_NAME, index=True)
     task: Mapped[str] = mapped_column(ShortText(32))
     identity: Mapped[bool]
+    supervised_by: Mapped[str | None] = mapped_column(_NAME)
     task_document: Mapped[bytes] = mapped_column(LargeBinary)
     state: Mapped[str] = mapped_column(ShortText(16), index=True)
     adapter: Mapped[str | None] = mapped_column(ForeignKey("modules.module_id"))
@@ -198,7 +198,11 @@ class MergeTransitionRow(Row):
 
 
 class VersionRow(Row):
-    """A published version of the transplant net; its routes are all routes up to its number."""
+    """A published version of the transplant net.
+
+    Its routes are those that came with it or before it, less those that left and have not come back
+    (`RouteChangeRow`), in the order of their position.
+    """
 
     __tablename__ = "versions"
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
@@ -209,18 +213,40 @@ class VersionRow(Row):
 
 
 class RouteRow(Row):
-    """A route and the version it came with. Its key makes a second publication impossible."""
+    """A route and the version it came with first. Its key makes a second publication impossible."""
 
     __tablename__ = "routes"
     merge_key: Mapped[str] = mapped_column(ForeignKey("merges.merge_key"), primary_key=True)
     version_number: Mapped[int] = mapped_column(ForeignKey("versions.number"), index=True)
     position: Mapped[int] = mapped_column(BigInteger, unique=True)
-    category: Mapped[str] = mapped_column(_NAME)
+    category: Mapped[str] = mapped_column(_NAME, index=True)
     task: Mapped[str] = mapped_column(ShortText(32))
     category_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
     adapter: Mapped[str | None] = mapped_column(ForeignKey("modules.module_id"))
     task_module: Mapped[str] = mapped_column(ForeignKey("modules.module_id"))
-    __table_args__ = (UniqueConstraint("category", "task", name="uq_routes_category_task"),)
+    supervised_by: Mapped[str | None] = mapped_column(_NAME)
+
+
+class RouteChangeRow(Row):
+    """From this version on a route is no longer part of the net (retired, replaced), or is so again.
+
+    Append-only; a route without a change is part of every version from its own on.
+    """
+
+    __tablename__ = "route_changes"
+    version_number: Mapped[int] = mapped_column(ForeignKey("versions.number"), primary_key=True)
+    merge_key: Mapped[str] = mapped_column(ForeignKey("routes.merge_key"), primary_key=True)
+    present: Mapped[bool]
+
+
+class CategoryHolderRow(Row):
+    """Whose a contested category is, where the operator decided; `decisions` counts how often."""
+
+    __tablename__ = "category_holders"
+    category: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    site: Mapped[str] = mapped_column(_NAME)
+    decisions: Mapped[int]
+    decided_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class ProbeDigestRow(Row):
@@ -244,7 +270,11 @@ class ForgettingCheckRow(Row):
 
 
 class VerdictRow(Row):
-    """What the owning site measured for a candidate."""
+    """What the owning site measured for a candidate.
+
+    `signature` is by the key of `certificate` (PEM), over what `transplant.rpc.verdict_signature` says; both
+    are missing where the operator lets sites of earlier releases answer unsigned.
+    """
 
     __tablename__ = "verdicts"
     merge_key: Mapped[str] = mapped_column(ForeignKey("merges.merge_key"), primary_key=True)
@@ -252,6 +282,8 @@ class VerdictRow(Row):
     closed: Mapped[float] = mapped_column(Float)
     figures: Mapped[dict[str, float]] = mapped_column(Figures)
     reported_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    signature: Mapped[bytes | None] = mapped_column(LargeBinary)
+    certificate: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class EventRow(Row):

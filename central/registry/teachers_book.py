@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from central.merge.plan import CompleteTeacher
+from central.merge.situation import CompleteTeacher
 from central.registry.tables import TeacherAnswersRow, TeacherRow, TeacherStatisticsRow, TeacherTaskRow
 from transplant.errors import RegistryConflict
 from transplant.types import Task
@@ -14,7 +15,7 @@ from transplant.types import Task
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy.orm import Session
+    from sqlalchemy.orm import InstrumentedAttribute, Session
 
 
 class TeachersBook:
@@ -60,25 +61,44 @@ class TeachersBook:
 
     def all(self) -> tuple[CompleteTeacher, ...]:
         """Return every teacher, in the order in which they were requested."""
-        tasks: dict[str, list[tuple[Task, str]]] = {}
-        for row in self._session.scalars(select(TeacherTaskRow).order_by(TeacherTaskRow.task)):
-            tasks.setdefault(row.teacher_id, []).append((Task(row.task), row.task_module))
-        answers: dict[str, list[tuple[Task, str]]] = {}
-        for row in self._session.scalars(select(TeacherAnswersRow).order_by(TeacherAnswersRow.task)):
-            answers.setdefault(row.teacher_id, []).append((Task(row.task), row.answers))
-        told = {row.teacher_id: row.statistics for row in self._session.scalars(select(TeacherStatisticsRow))}
+        tasks = self._by_teacher(TeacherTaskRow.teacher_id, TeacherTaskRow.task, TeacherTaskRow.task_module)
+        answers = self._by_teacher(
+            TeacherAnswersRow.teacher_id, TeacherAnswersRow.task, TeacherAnswersRow.answers
+        )
+        query = select(TeacherStatisticsRow.teacher_id, TeacherStatisticsRow.statistics)
+        told = {teacher_id: str(statistics) for teacher_id, statistics in self._session.execute(query)}
+        columns = (TeacherRow.teacher_id, TeacherRow.site, TeacherRow.category, TeacherRow.category_module)
+        rows = self._session.execute(select(*columns).order_by(TeacherRow.position))
         return tuple(
             CompleteTeacher(
-                teacher_id=row.teacher_id,
-                site=row.site,
-                category=row.category,
-                category_module=row.category_module,
-                task_modules=tuple(tasks.get(row.teacher_id, ())),
-                answers=tuple(answers.get(row.teacher_id, ())),
-                statistics=told.get(row.teacher_id),
+                teacher_id=teacher_id,
+                site=site,
+                category=category,
+                category_module=category_module,
+                task_modules=tuple(tasks[teacher_id]),
+                answers=tuple(answers[teacher_id]),
+                statistics=told.get(teacher_id),
             )
-            for row in self._session.scalars(select(TeacherRow).order_by(TeacherRow.position))
+            for teacher_id, site, category, category_module in rows
         )
+
+    def amount(self) -> int:
+        """Return a number that rises whenever a teacher, or more of one, is recorded."""
+        counted = (TeacherRow, TeacherTaskRow, TeacherAnswersRow, TeacherStatisticsRow)
+        return sum(self._session.scalar(select(func.count()).select_from(table)) or 0 for table in counted)
+
+    def _by_teacher(
+        self,
+        teacher_id: InstrumentedAttribute[str],
+        task: InstrumentedAttribute[str],
+        module_id: InstrumentedAttribute[str],
+    ) -> defaultdict[str, list[tuple[Task, str]]]:
+        found: defaultdict[str, list[tuple[Task, str]]] = defaultdict(list)
+        for teacher, name, module in self._session.execute(
+            select(teacher_id, task, module_id).order_by(task)
+        ):
+            found[teacher].append((Task(name), module))
+        return found
 
     def _add_task_module(self, teacher_id: str, task: Task, task_module: str) -> None:
         known = self._session.get(TeacherTaskRow, (teacher_id, task.value))

@@ -114,13 +114,33 @@ class StoredMerge:
 
 @dataclass(frozen=True)
 class Transition:
-    """One step of a merge's life."""
+    """One step of a merge's life, with its figures after it."""
 
     event: str
     from_state: str
     to_state: str
     reason: str
     at: datetime
+    figures: Mapping[str, float] = field(default_factory=dict[str, float])
+
+
+@dataclass(frozen=True)
+class SignedVerdict:
+    """A site's signature under its verdict, and the certificate (PEM) whose key made it."""
+
+    signature: bytes
+    certificate: bytes
+
+
+@dataclass(frozen=True)
+class StoredVerdict:
+    """What the owning site measured; `signed` is None where the operator let it go unsigned."""
+
+    site: str
+    closed: float
+    figures: Mapping[str, float]
+    reported_at: datetime
+    signed: SignedVerdict | None = None
 
 
 @dataclass(frozen=True)

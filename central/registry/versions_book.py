@@ -1,21 +1,32 @@
-"""Published versions: append-only, numbered without a gap, each with the proof that nothing was forgotten."""
+"""Published versions: append-only, numbered without a gap, each with the proof that nothing was forgotten.
+
+A version is kept as what changed against the one before it: routes that came, left, or came back. So any of
+them can be rebuilt byte for byte, and a net of ten thousand routes does not cost ten thousand rows a version.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 
-from central.registry.tables import ForgettingCheckRow, ProbeDigestRow, RouteRow, VersionRow
+from central.registry.tables import (
+    ForgettingCheckRow,
+    ProbeDigestRow,
+    RouteChangeRow,
+    RouteRow,
+    VersionRow,
+)
 from central.registry.values import Comparison
 from transplant.artifact.net_document import net_digest
 from transplant.errors import NotFound, RegistryConflict
 from transplant.types import NetVersion, Route, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
 
@@ -41,8 +52,7 @@ class VersionsBook:
         if row is None:
             message = f"no version {wanted}" if wanted else "the net has not been founded yet"
             raise NotFound(message)
-        routes = select(RouteRow).where(RouteRow.version_number <= wanted).order_by(RouteRow.position)
-        return NetVersion(row.number, row.parent_digest, tuple(map(_route, self._session.scalars(routes))))
+        return self._rebuilt(row, self._routes(wanted), self._changes(wanted))
 
     def newest(self) -> NetVersion | None:
         """Return the newest version, or None before the founding."""
@@ -51,48 +61,145 @@ class VersionsBook:
 
     def after(self, number: int) -> tuple[NetVersion, ...]:
         """Return every version with a higher number."""
-        return tuple(self.get(n) for n in range(number + 1, self.newest_number() + 1))
+        newest = self.newest_number()
+        if number >= newest:
+            return ()
+        rows = self._session.scalars(
+            select(VersionRow).where(VersionRow.number > number).order_by(VersionRow.number)
+        )
+        routes, changes = self._routes(newest), self._changes(newest)
+        return tuple(self._rebuilt(row, routes, changes) for row in rows)
 
-    def publish(self, version: NetVersion, at: datetime) -> None:
-        """Append a version: the newest one's routes, unchanged, and at least one more.
+    def publish(
+        self,
+        version: NetVersion,
+        at: datetime,
+        *,
+        dropped: Collection[str] = (),
+        returned: Collection[str] = (),
+    ) -> None:
+        """Append a version: the newest one's routes but for those that are dropped, and those that come.
+
+        Args:
+            version: what to publish; its routes stand in the order in which they first came.
+            at: when.
+            dropped: merge keys of the newest version's routes that are no part of this one.
+            returned: merge keys of routes of earlier versions that are part of it again.
 
         Raises:
-            RegistryConflict: if it is not the successor of the newest version.
+            RegistryConflict: if it is not the successor of the newest version, or changes other routes than
+                it says.
         """
         newest = self.newest()
         parent = None if newest is None else net_digest(newest)
-        old = () if newest is None else newest.routes
-        follows = version.number == self.newest_number() + 1 and version.parent_digest == parent
-        if not follows or version.routes[: len(old)] != old or len(version.routes) == len(old):
-            raise RegistryConflict(f"version {version.number} does not continue version {version.number - 1}")
-        self._session.add(
-            VersionRow(
-                number=version.number,
-                digest=net_digest(version),
-                parent_digest=version.parent_digest,
-                published_at=at,
-            )
+        old = {route.merge_key: route for route in (() if newest is None else newest.routes)}
+        gone, back = set(dropped), set(returned)
+        keys = [route.merge_key for route in version.routes]
+        fresh = [route for route in version.routes if route.merge_key not in old.keys() | back]
+        names = {(route.category, route.task) for route in version.routes}
+        kept = tuple(route for route in version.routes if route.merge_key in old)
+        continues = (
+            version.number == self.newest_number() + 1
+            and version.parent_digest == parent
+            and kept == tuple(route for key, route in old.items() if key not in gone)
+            and gone <= old.keys()
+            and back <= set(keys) - old.keys()
+            and bool(gone or back or fresh)
+            and len(names) == len(set(keys)) == len(keys) > 0
         )
+        if not continues:
+            raise RegistryConflict(f"version {version.number} does not continue version {version.number - 1}")
+        row = VersionRow(
+            number=version.number,
+            digest=net_digest(version),
+            parent_digest=version.parent_digest,
+            published_at=at,
+        )
+        self._session.add(row)
         self._session.flush()
-        for position, route in enumerate(version.routes[len(old) :], start=len(old) + 1):
+        self._add_routes(version.number, fresh)
+        for merge_key, present in [*((key, False) for key in dropped), *((key, True) for key in returned)]:
+            change = RouteChangeRow(version_number=version.number, merge_key=merge_key, present=present)
+            self._session.add(change)
+        self._session.flush()
+        if self.get(version.number) != version:
+            raise RegistryConflict(f"version {version.number} could not be rebuilt from what would be kept")
+
+    def changes(self, merge_key: str) -> tuple[tuple[int, bool], ...]:
+        """Return the versions with which a route left (False) or came back (True), oldest first."""
+        query = (
+            select(RouteChangeRow.version_number, RouteChangeRow.present)
+            .where(RouteChangeRow.merge_key == merge_key)
+            .order_by(RouteChangeRow.version_number)
+        )
+        return tuple((number, present) for number, present in self._session.execute(query))
+
+    def first_number(self, merge_key: str) -> int:
+        """Return the version that a route first came with, 0 where it never did."""
+        query = select(RouteRow.version_number).where(RouteRow.merge_key == merge_key)
+        return self._session.scalar(query) or 0
+
+    def published_modules(self) -> frozenset[str]:
+        """Return the ids of all modules that any version was made of: what was published stays readable."""
+        columns = (RouteRow.category_module, RouteRow.adapter, RouteRow.task_module)
+        rows = self._session.execute(select(*columns).distinct())
+        return frozenset(module_id for row in rows for module_id in row if module_id is not None)
+
+    def published_at(self, number: int) -> datetime:
+        """Return when a version was published.
+
+        Raises:
+            NotFound: if there is no such version.
+        """
+        at = self._session.scalar(select(VersionRow.published_at).where(VersionRow.number == number))
+        if at is None:
+            raise NotFound(f"no version {number}")
+        return at
+
+    def _add_routes(self, number: int, routes: Iterable[Route]) -> None:
+        last = self._session.scalar(select(func.max(RouteRow.position))) or 0
+        for position, route in enumerate(routes, start=last + 1):
             self._session.add(
                 RouteRow(
                     merge_key=route.merge_key,
-                    version_number=version.number,
+                    version_number=number,
                     position=position,
                     category=route.category,
                     task=route.task.value,
                     category_module=route.category_module,
                     adapter=route.adapter,
                     task_module=route.task_module,
+                    supervised_by=route.supervised_by or None,
                 )
             )
         self._session.flush()
 
+    def _routes(self, number: int) -> tuple[tuple[int, Route], ...]:
+        """Return every route that came up to a version, with the version it came with, in their order."""
+        query = select(*_ROUTE).where(RouteRow.version_number <= number).order_by(RouteRow.position)
+        return tuple((row[0], _route(row)) for row in self._session.execute(query))
+
+    def _changes(self, number: int) -> tuple[tuple[int, str, bool], ...]:
+        query = (
+            select(RouteChangeRow.version_number, RouteChangeRow.merge_key, RouteChangeRow.present)
+            .where(RouteChangeRow.version_number <= number)
+            .order_by(RouteChangeRow.version_number)
+        )
+        return tuple((came, key, present) for came, key, present in self._session.execute(query))
+
+    @staticmethod
+    def _rebuilt(
+        row: VersionRow, routes: Iterable[tuple[int, Route]], changes: Iterable[tuple[int, str, bool]]
+    ) -> NetVersion:
+        present = {key: there for came, key, there in changes if came <= row.number}
+        own = (route for came, route in routes if came <= row.number and present.get(route.merge_key, True))
+        return NetVersion(row.number, row.parent_digest, tuple(own))
+
     def probe_digests(self, numerics: str) -> dict[str, str]:
         """Return merge key -> sha256 of the route's logits, as recorded on machines with these numerics."""
-        rows = self._session.scalars(select(ProbeDigestRow).where(ProbeDigestRow.numerics == numerics))
-        return {row.merge_key: row.logits_sha256 for row in rows}
+        query = select(ProbeDigestRow.merge_key, ProbeDigestRow.logits_sha256)
+        rows = self._session.execute(query.where(ProbeDigestRow.numerics == numerics))
+        return {merge_key: sha256 for merge_key, sha256 in rows}  # noqa: C416 - rows are no pairs to a checker
 
     def record_proof(
         self,
@@ -102,15 +209,17 @@ class VersionsBook:
         digests: Mapping[str, str],
     ) -> None:
         """Keep what a publication compared, and the digests that the next one must find again."""
-        for comparison in comparisons:
-            self._session.add(
-                ForgettingCheckRow(
-                    version_number=number,
-                    subject=comparison.subject,
-                    before_sha256=comparison.before_sha256,
-                    after_sha256=comparison.after_sha256,
-                )
-            )
+        checks = [
+            {
+                "version_number": number,
+                "subject": comparison.subject,
+                "before_sha256": comparison.before_sha256,
+                "after_sha256": comparison.after_sha256,
+            }
+            for comparison in comparisons
+        ]
+        if checks:  # thousands, in a large net: as plain rows, not as objects
+            self._session.execute(insert(ForgettingCheckRow), checks)
         known = self.probe_digests(numerics)
         for merge_key, sha256 in digests.items():
             if merge_key not in known:
@@ -131,12 +240,18 @@ class VersionsBook:
         )
 
 
-def _route(row: RouteRow) -> Route:
-    return Route(
-        category=row.category,
-        task=Task(row.task),
-        category_module=row.category_module,
-        adapter=row.adapter,
-        task_module=row.task_module,
-        merge_key=row.merge_key,
-    )
+_ROUTE = (
+    RouteRow.version_number,
+    RouteRow.category,
+    RouteRow.task,
+    RouteRow.category_module,
+    RouteRow.adapter,
+    RouteRow.task_module,
+    RouteRow.merge_key,
+    RouteRow.supervised_by,
+)
+
+
+def _route(row: Row[int, str, str, str, str | None, str, str, str | None]) -> Route:
+    _, category, task, category_module, adapter, task_module, merge_key, supervised_by = row
+    return Route(category, Task(task), category_module, adapter, task_module, merge_key, supervised_by or "")

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from central.merge.orders import WorkOrder
+
+AHEAD = 2
+"""Orders that an engine takes for each worker: one that is learned, one behind it, so that no worker waits
+for the center. More would only take from the center the choice of what is next."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,11 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """How many merges may be learned at a time."""
+        """How many orders it takes at a time: the back-pressure. No more merges than workers are learned."""
+        ...
+
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, from any thread, whenever there is something to collect or it became ready."""
         ...
 
     def ensure_ready(self) -> None:
@@ -60,7 +70,10 @@ class Engine(Protocol):
         ...
 
     def running(self) -> frozenset[str]:
-        """Return the keys of the merges that were submitted and have not been collected."""
+        """Return the keys of the merges that are with the engine and have not been collected.
+
+        An engine that outlived its center begins with those that the earlier center submitted.
+        """
         ...
 
     def collect(self) -> tuple[Ending, ...]:

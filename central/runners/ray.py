@@ -2,7 +2,8 @@
 
 Ray's driver runs in a child process (`central.runners.ray_driver`). When a raylet or its control
 store dies, Ray ends the driver's process; that must not be the process that serves the sites. Orders
-and endings are JSON lines over pipes, results are files on the workbench.
+and endings are JSON lines over pipes, results are files on the workbench. At `RAY_ADDRESS` merges that are
+being learned outlive a center that is killed, and the next one takes them over (`central.runners.foreman`).
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from central.runners.engine import Died, Ending, Finished, Lost
-from central.runners.ray_session import session_environment
+from central.runners.engine import AHEAD, Died, Ending, Finished, Lost
+from central.runners.ray_session import STOP, session_environment
 from transplant.errors import MergeEngineUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from central.merge.orders import WorkOrder
 
 log = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
 _PATIENCE_S = 15.0
+_PROTOCOL = 1
+"""Of orders and endings; a center of a release that speaks another one does not find this one's foreman."""
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -37,15 +42,18 @@ class RayEngine:
 
     Args:
         workers: how many merges may be learned at a time; also the CPUs of a Ray started here.
+        name: of this center on the cluster; by it a center finds what it left running.
         command: the driver's command line, for tests.
     """
 
-    def __init__(self, workers: int, command: tuple[str, ...] | None = None) -> None:
+    def __init__(self, workers: int, name: str = "center", command: tuple[str, ...] | None = None) -> None:
         self._workers = workers
-        self._command = command or (sys.executable, "-m", "central.runners.ray_driver", str(workers))
+        module = (sys.executable, "-m", "central.runners.ray_driver")
+        self._command = command or (*module, str(workers), f"foreman-{_PROTOCOL}-{name}")
         self._driver: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        self._wake: Callable[[], None] = lambda: None
         self._ready = False
         self._running: set[str] = set()
         self._endings: list[Ending] = []
@@ -54,8 +62,12 @@ class RayEngine:
 
     @property
     def capacity(self) -> int:
-        """How many merges may be learned at a time."""
-        return self._workers
+        """How many orders are taken at a time."""
+        return AHEAD * self._workers
+
+    def tell(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called whenever the driver said something."""
+        self._wake = wake
 
     def ensure_ready(self) -> None:
         """Start the driver if there is none; it takes seconds, so this does not wait for it.
@@ -106,7 +118,11 @@ class RayEngine:
         if driver is None:
             return
         if driver.stdin is not None:
-            driver.stdin.close()
+            try:
+                driver.stdin.write(STOP + "\n")
+                driver.stdin.close()
+            except OSError:
+                log.debug("Ray's driver was gone already")
         try:
             driver.wait(_PATIENCE_S)
         except subprocess.TimeoutExpired:
@@ -126,9 +142,14 @@ class RayEngine:
         )
         self._reason = "Ray is starting"
         self._reader = threading.Thread(
-            target=_read, args=(self._driver, self._messages), name="ray-driver", daemon=True
+            target=_read, args=(self._driver, self._hear), name="ray-driver", daemon=True
         )
         self._reader.start()
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Keep what the driver said for the loop, and wake it."""
+        self._messages.put(message)
+        self._wake()
 
     def _listen(self) -> None:
         while True:
@@ -140,9 +161,10 @@ class RayEngine:
 
     def _take(self, message: dict[str, Any]) -> None:
         match message:
-            case {"ready": resources}:
+            case {"ready": resources, "running": list(keys)}:
                 self._ready = True
-                log.info("Ray is ready: %s", resources)
+                self._running |= set(keys)
+                log.info("Ray is ready: %s, %d merges are there already", resources, len(keys))
             case {"unavailable": reason}:
                 self._reason = f"Ray is not available: {reason}"
             case {"finished": str(key)}:
@@ -185,12 +207,12 @@ class RayEngine:
                     log.debug("the driver's pipe was broken already")
 
 
-def _read(driver: subprocess.Popen[str], messages: SimpleQueue[dict[str, Any]]) -> None:
+def _read(driver: subprocess.Popen[str], hear: Callable[[dict[str, Any]], None]) -> None:
     """Pass the driver's lines on; runs in a thread of its own."""
     if driver.stdout is not None:
         for line in driver.stdout:
             try:
-                messages.put(json.loads(line))
+                hear(json.loads(line))
             except ValueError:
                 log.warning("Ray's driver wrote: %s", line.rstrip())
-    messages.put({"gone": driver.wait()})
+    hear({"gone": driver.wait()})

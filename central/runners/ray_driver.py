@@ -1,7 +1,9 @@
 """Ray's driver, a child of the center: orders come in on stdin, endings go out on stdout, as JSON lines.
 
-It ends when stdin does, so a center that was killed leaves nothing running. It imports no torch:
-only the workers need it.
+It ends when stdin does. What it connects the center with is the foreman (`central.runners.foreman`), by its
+name: on a Ray of the center's own everything ends with the driver; at `RAY_ADDRESS` the foreman and its
+workers go on when the center is killed, and the next driver finds them. The line `ray_session.STOP` ends
+them, too. It imports no torch: only the workers need it.
 """
 
 from __future__ import annotations
@@ -10,26 +12,23 @@ import json
 import os
 import sys
 import threading
-from queue import Empty, SimpleQueue
-from typing import Any, TextIO
+import uuid
+from typing import Any, TextIO, cast
 
 import ray
-from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrashedError
+from ray.exceptions import RayError
 
-from central.merge.orders import order_from_json
 from central.runners import ray_session
+from central.runners.foreman import Foreman, first_line
 from transplant.backends.open_audit import install_open_audit
 
+_NAMESPACE = "transplant"
 _OBJECT_STORE_BYTES = 200 << 20
+_CALLS_AT_ONCE = 1000
+_HEAD, _A_LITTLE = "node:__internal_head__", 0.001  # every head node has 1 of this resource
 _POLL_S = 0.2
+_STOP_S = 5.0
 _AUDIT_VARIABLES = ("TRANSPLANT_OPEN_LOG", "TRANSPLANT_OPEN_ROOTS")
-
-
-def work(line: str) -> None:
-    """Execute one order; runs in a Ray worker, which alone imports torch."""
-    from central.merge.execute import execute
-
-    execute(order_from_json(line))
 
 
 def connect(workers: int) -> dict[str, Any]:
@@ -39,45 +38,63 @@ def connect(workers: int) -> dict[str, Any]:
     if audit:
         hook = "transplant.backends.open_audit.install_open_audit"
         environment = {"env_vars": audit, "worker_process_setup_hook": hook}
-    ray_session.connect(workers, _OBJECT_STORE_BYTES, runtime_env=environment)
+    ray_session.connect(workers, _OBJECT_STORE_BYTES, runtime_env=environment, namespace=_NAMESPACE)
     return {name: amount for name, amount in ray.cluster_resources().items() if name in ("CPU", "GPU")}
 
 
-def drive(orders: SimpleQueue[str | None], out: TextIO) -> None:
-    """Pass orders to Ray and report endings, until the orders end."""
-    task = ray.remote(num_cpus=1, max_retries=0)(work)  # the center counts the attempts
-    flying: dict[Any, str] = {}
-    while True:
-        try:
-            line = orders.get(timeout=_POLL_S) if not flying else orders.get_nowait()
-        except Empty:
-            _report(flying, out)
+def foreman(name: str) -> Any:
+    """Return the foreman of this name, a new one where there is none.
+
+    It lives on the head node: without that one there is no Ray, so no other loss can take it away.
+    """
+    return (
+        ray.remote(Foreman)
+        .options(
+            name=name,
+            lifetime="detached",
+            get_if_exists=True,
+            num_cpus=0,
+            resources={_HEAD: _A_LITTLE},
+            max_concurrency=_CALLS_AT_ONCE,
+        )
+        .remote()
+    )
+
+
+class _Orders:
+    """Passes orders on to the foreman as they come; runs in a thread of its own."""
+
+    def __init__(self, to: Any) -> None:
+        self._to = to
+        self.over = threading.Event()
+        self.stop = False
+
+    def read(self) -> None:
+        """Read until stdin ends."""
+        for line in sys.stdin:
+            if line.strip() == ray_session.STOP:
+                self.stop = True
+            else:
+                self._to.take.remote(line)
+        self.over.set()
+
+
+def drive(to: Any, session: str, orders: _Orders, out: TextIO) -> None:
+    """Report endings until the orders are over, or another driver has taken over."""
+    asked = to.news.remote(session)
+    while not orders.over.is_set():
+        done, _ = ray.wait([asked], timeout=_POLL_S)
+        if not done:
             continue
-        if line is None:
+        endings = cast("list[dict[str, str]] | None", ray.get(asked))
+        if endings is None:
             return
-        flying[task.remote(line)] = order_from_json(line).merge_key
-
-
-def _report(flying: dict[Any, str], out: TextIO) -> None:
-    if not flying:
-        return
-    done, _ = ray.wait(list(flying), timeout=_POLL_S)
-    for reference in done:
-        _say(out, _ending(reference, flying.pop(reference)))
-
-
-def _ending(reference: Any, merge_key: str) -> dict[str, str]:
-    try:
-        ray.get(reference)
-    except (WorkerCrashedError, OutOfMemoryError, RayTaskError) as error:
-        return {"died": merge_key, "reason": _first_line(error)}
-    except (RayError, ConnectionError) as error:
-        return {"lost": merge_key, "reason": _first_line(error)}
-    return {"finished": merge_key}
-
-
-def _first_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        for ending in endings:
+            _say(out, ending)
+        asked = to.news.remote(session)
+    if orders.stop:
+        ray.get(to.stop.remote(), timeout=_STOP_S)
+        ray.kill(to)
 
 
 def _say(out: TextIO, message: dict[str, Any]) -> None:
@@ -85,27 +102,28 @@ def _say(out: TextIO, message: dict[str, Any]) -> None:
     out.flush()
 
 
-def _read_orders(orders: SimpleQueue[str | None]) -> None:
-    for line in sys.stdin:
-        orders.put(line)
-    orders.put(None)
-
-
 def main() -> int:
-    """Run the driver; the one argument is how many merges may be learned at a time."""
+    """Run the driver; arguments: how many merges may be learned at a time, and the foreman's name."""
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever Ray prints must not mix with our lines
     install_open_audit()
-    orders: SimpleQueue[str | None] = SimpleQueue()
-    threading.Thread(target=_read_orders, args=(orders,), daemon=True).start()
+    workers, name = int(sys.argv[1]), sys.argv[2]
+    session = uuid.uuid4().hex
     try:
-        resources = connect(int(sys.argv[1]))
+        resources = connect(workers)
+        to = foreman(name)
+        running = ray.get(to.hello.remote(session, workers))
     except (RayError, OSError, RuntimeError, ValueError, TimeoutError) as error:
-        _say(out, {"unavailable": _first_line(error)})
+        _say(out, {"unavailable": first_line(error)})
         return 69
+    orders = _Orders(to)
+    threading.Thread(target=orders.read, daemon=True).start()
     try:
-        _say(out, {"ready": resources})
-        drive(orders, out)
+        _say(out, {"ready": resources, "running": running})
+        drive(to, session, orders, out)
+    except RayError as error:
+        _say(out, {"unavailable": first_line(error)})
+        return 69
     except BrokenPipeError:
         return 0  # the center is gone
     finally:

@@ -10,6 +10,9 @@ import os
 import secrets
 from typing import Any
 
+STOP = "stop"
+"""The line with which a center that ends in order tells its driver to stop what it started."""
+
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 _AUTHENTICATION = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 

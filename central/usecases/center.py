@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from central.merge.plan import PlanPolicy
+from central.merge.known_answers import KnownAnswers
+from central.merge.situation import PlanPolicy
 from central.merge.state import GatePolicy
 from central.usecases.bell import Bell
 from transplant.artifact.limits import Limits
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from central.merge.workshop import Workshop
     from central.registry.registry import Registry
     from central.usecases.part_files import PartFiles
@@ -49,7 +52,11 @@ class AdmissionPolicy:
 
 @dataclass(frozen=True)
 class Policy:
-    """The operator's decisions; `device` is what workers learn on."""
+    """The operator's decisions.
+
+    `device` is what workers learn on, `gpu_share` how much of a GPU each of them gets there, and `shares`
+    what sites get of the workers where that is not 1 (`central.merge.turns`).
+    """
 
     plan: PlanPolicy = field(default_factory=PlanPolicy)
     gates: GatePolicy = field(default_factory=GatePolicy)
@@ -58,6 +65,8 @@ class Policy:
     probe: ProbePolicy = field(default_factory=ProbePolicy)
     admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
     device: Device = "auto"
+    gpu_share: float = 0.5
+    shares: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 @dataclass(frozen=True)
@@ -71,3 +80,4 @@ class Center:
     clock: Clock
     policy: Policy = field(default_factory=Policy)
     bell: Bell = field(default_factory=Bell)
+    known_answers: KnownAnswers = field(default_factory=KnownAnswers)

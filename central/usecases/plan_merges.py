@@ -5,55 +5,50 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.merge.events import LearningFailed
-from central.merge.plan import KnownMerge, Situation, plan
+from central.merge.plan import plan
 from central.registry.audit_book import CENTRAL, Action
 from central.registry.events_book import MERGE_MOVED
 from central.usecases.move_merge import move_merge
-from transplant.artifact.manifest import parse_manifest
+from central.usecases.situation import situation_of
 from transplant.types import MergeState
 
 if TYPE_CHECKING:
+    from central.merge.events import Event
+    from central.merge.situation import PlannedTask
+    from central.merge.state import MergeStatus
     from central.registry.registry import Books
     from central.usecases.center import Center
-    from transplant.types import Seam
 
 
 def plan_merges(center: Center, books: Books) -> int:
     """Add every merge that has become possible; return how many. Calling it again adds nothing."""
-    added = 0
-    for planned in plan(situation_of(books), center.policy.plan):
-        now = center.clock.now()
-        books.merges.add(planned, now)
-        books.audit.append(CENTRAL, Action.MERGE_PLANNED, planned.task.key, teacher=planned.teacher_id)
-        books.events.add(
-            MERGE_MOVED,
-            planned.task.key,
-            now,
-            category=planned.task.category,
-            detail=MergeState.PLANNED.value,
-        )
-        if planned.refusal:
-            move_merge(center, books, planned.task.key, LearningFailed(planned.refusal))
-        added += 1
-    return added
+    planned = plan(situation_of(books), center.policy.plan).tasks
+    for each in planned:
+        _record(center, books, each)
+    return len(planned)
 
 
-def situation_of(books: Books) -> Situation:
-    """Return all that the planner looks at."""
-    version = books.versions.newest()
-    routes = () if version is None else version.routes
-    teachers = books.teachers.all()
-    merges = tuple(
-        KnownMerge(
-            merge.teacher_id, merge.task.category, merge.task.task, merge.task.identity, merge.status.ended
-        )
-        for merge in books.merges.list()
-    )
-    category_modules = {teacher.category_module for teacher in teachers}
-    category_modules |= {route.category_module for route in routes}
-    seams = {module_id: _seam(books, module_id) for module_id in category_modules}
-    return Situation(teachers, routes, merges, seams)
+def move_and_plan(center: Center, books: Books, merge_key: str, event: Event) -> MergeStatus:
+    """Apply an event; where it refuses the merge, plan what is tried next within the same transaction.
+
+    So nobody ever sees a teacher's task refused for good while the center has more to try.
+    """
+    after, _ = move_merge(center, books, merge_key, event)
+    if after.state is MergeState.REJECTED:
+        plan_merges(center, books)
+    return after
 
 
-def _seam(books: Books, module_id: str) -> Seam:
-    return parse_manifest(books.modules.get(module_id).manifest).seam.to_type()
+def _record(center: Center, books: Books, planned: PlannedTask) -> None:
+    task, now = planned.task, center.clock.now()
+    books.merges.add(planned, now)
+    told = {
+        "host": None if task.host is None else task.host.category,
+        "supervised_by": None if task.supervised_by is None else task.supervised_by.category,
+        "replaces": planned.replaces or None,
+    }
+    about = {name: value for name, value in told.items() if value is not None}
+    books.audit.append(CENTRAL, Action.MERGE_PLANNED, task.key, teacher=planned.teacher_id, **about)
+    books.events.add(MERGE_MOVED, task.key, now, category=task.category, detail=MergeState.PLANNED.value)
+    if planned.refusal:
+        move_merge(center, books, task.key, LearningFailed(planned.refusal))

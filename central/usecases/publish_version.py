@@ -1,26 +1,24 @@
-"""Publish routes: prove that nothing old changes, then append a version, all or nothing."""
+"""Publish accepted routes: each joins the net, or takes the place of the one that its site had there."""
 
 from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
 
-from central.merge.events import GatesFailed, VersionPublished
-from central.merge.forgetting import check_forgetting
-from central.registry.audit_book import CENTRAL, Action
-from central.registry.events_book import VERSION_PUBLISHED
-from central.usecases.module_shelf import ModuleShelf
+from central.merge.events import PublicationRefused, VersionPublished
+from central.registry.events_book import ROUTE_REPLACED
+from central.usecases.append_version import VersionChange, append_version, following
 from central.usecases.move_merge import move_merge
 from central.usecases.read_merges import route_of
-from transplant.artifact.net_document import net_digest
 from transplant.errors import ForgettingDetected
-from transplant.types import NetVersion
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from central.registry.registry import Books
     from central.registry.values import StoredMerge
     from central.usecases.center import Center
+    from transplant.types import NetVersion
 
 log = logging.getLogger(__name__)
 
@@ -28,48 +26,57 @@ log = logging.getLogger(__name__)
 def publish_version(center: Center, merge_keys: Sequence[str]) -> NetVersion | None:
     """Add the routes of accepted merges to a new version of the net; return it.
 
+    A route of the same category and task that is published already (of the site's earlier teacher, or of
+    another one's) was beside it until now, and is no part of the new version; earlier versions keep it.
     Merges that are published already, cancelled or not accepted are left out; where none is left,
     nothing happens and None is returned. One caller at a time (the merge loop) publishes.
-    A merge that would change anything old is rejected and not published.
+    A merge that would change anything that the version keeps is rejected and not published.
     """
     with center.registry.read() as books:
-        merges = [m for m in map(books.merges.get, merge_keys) if m.status.accepted and not m.status.ended]
+        found = [m for m in map(books.merges.get, merge_keys) if m.status.accepted and not m.status.ended]
         base = books.versions.newest()
-        shelf = ModuleShelf.of(center, books)
+    merges = list({(merge.task.category, merge.task.task): merge for merge in found}.values())
     if not merges:
         return None
-    version = _successor(base, merges)
+    change = _change(base, merges)
+    version = change.version
+
+    def record(books: Books) -> bool:
+        still = [books.merges.get(merge.task.key).status for merge in merges]
+        if any(status.ended or not status.accepted for status in still):
+            return False  # cancelled meanwhile: the loop comes back for the others
+        now = center.clock.now()
+        for merge in merges:
+            move_merge(center, books, merge.task.key, VersionPublished(version.number))
+        for route in () if base is None else base.routes:
+            if route.merge_key in change.dropped:
+                told = f"{route.task.value}, version {version.number}"
+                books.events.add(ROUTE_REPLACED, route.merge_key, now, category=route.category, detail=told)
+        return True
+
+    told = {"merges": [merge.task.key for merge in merges]}
     try:
-        proof = check_forgetting(base, version, shelf)
-        with center.registry.read() as books:
-            proof.compare_with_record(books.versions.probe_digests(proof.numerics))
+        if not append_version(center, change, record, told=told | _replaced(change)):
+            return None
     except ForgettingDetected as error:
         log.error("version %d is not published: %s", version.number, error)  # noqa: TRY400 - no bug of ours
         with center.registry.write() as books:
             for merge in merges:
-                move_merge(center, books, merge.task.key, GatesFailed(str(error)))
+                move_merge(center, books, merge.task.key, PublicationRefused(str(error)))
         center.bell.ring()
         return None
-    now = center.clock.now()
-    with center.registry.write() as books:
-        still = [books.merges.get(merge.task.key).status for merge in merges]
-        if any(status.ended or not status.accepted for status in still):
-            return None  # cancelled meanwhile: the loop comes back for the others
-        books.versions.publish(version, now)
-        books.versions.record_proof(version.number, proof.comparisons, proof.numerics, proof.digests)
-        for merge in merges:
-            move_merge(center, books, merge.task.key, VersionPublished(version.number))
-        digest, number = net_digest(version), version.number
-        books.events.add(VERSION_PUBLISHED, digest, now, detail=str(number))
-        keys = [merge.task.key for merge in merges]
-        books.audit.append(CENTRAL, Action.VERSION_PUBLISHED, digest, number=number, merges=keys)
-    center.bell.ring()
     log.info("published version %d with %d routes", version.number, len(version.routes))
     return version
 
 
-def _successor(base: NetVersion | None, merges: Sequence[StoredMerge]) -> NetVersion:
+def _replaced(change: VersionChange) -> dict[str, list[str]]:
+    return {"replaced": list(change.dropped)} if change.dropped else {}
+
+
+def _change(base: NetVersion | None, merges: Sequence[StoredMerge]) -> VersionChange:
     routes = tuple(map(route_of, merges))
-    if base is None:
-        return NetVersion(1, None, routes)
-    return NetVersion(base.number + 1, net_digest(base), base.routes + routes)
+    places = {(route.category, route.task) for route in routes}
+    old = () if base is None else base.routes
+    dropped = tuple(route.merge_key for route in old if (route.category, route.task) in places)
+    kept = tuple(route for route in old if (route.category, route.task) not in places)
+    return VersionChange(base, following(base, kept + routes), dropped)

@@ -107,16 +107,16 @@ def watch_events(
 
 
 def _readable(books: Books, caller: Identity) -> Callable[[RegisteredModule], bool]:
-    """Return a test: own modules, those of the published net, and those of the caller's own candidates."""
+    """Return a test: own modules, those of every published version, and those of the caller's candidates."""
     if caller.role is Role.OPERATOR:
         return lambda _: True
-    version = books.versions.newest()
-    ids = set[str]() if version is None else set(version.module_ids())
+    ids = set(books.versions.published_modules())
     if caller.role is Role.SITE:
-        for merge in books.merges.list(open_only=True):
-            if merge.task.site == caller.name and merge.status.state in _CANDIDATE_STATES:
+        for merge in books.merges.list(open_only=True, site=caller.name):
+            if merge.status.state in _CANDIDATE_STATES:
                 host = merge.task.host
-                ids |= {merge.status.adapter or ""} | (set() if host is None else {host.task_module})
+                ids |= {merge.status.adapter or "", merge.task.teacher_category_module}
+                ids |= set() if host is None else {host.task_module}
     own = caller.name if caller.role is Role.SITE else None
     return lambda module: module.module_id in ids or module.site == own
 

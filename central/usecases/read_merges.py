@@ -8,13 +8,22 @@ from transplant.errors import NotFound, RegistryDamaged
 from transplant.types import Identity, MergeState, MergeSummary, Role, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from central.registry.registry import Books
     from central.registry.values import StoredMerge
     from central.usecases.center import Center
+    from transplant.types import Task
 
 _HEARTBEAT_S = 1.0
+_WEIGHTS = (
+    MergeState.PLANNED,
+    MergeState.LEARNING,
+    MergeState.CANDIDATE,
+    MergeState.VALIDATING,
+    MergeState.PUBLISHED,
+)
+"""How much a merge says about its task; one that ended unpublished says least."""
 
 
 def list_merges(center: Center, caller: Identity, category: str = "") -> tuple[MergeSummary, ...]:
@@ -46,15 +55,32 @@ def watch_merge(
         center.bell.wait(heard, _HEARTBEAT_S)  # progress within a state rings no bell
 
 
+def speaking_merges(merges: Iterable[StoredMerge]) -> tuple[StoredMerge, ...]:
+    """Return for each task of a teacher the merge that says how it stands.
+
+    That is the published one; else, of those under way, the one that has come furthest; else the last that
+    was tried. Others of the same task are attempts beside or before it, which lineage tells of. What other
+    teachers supervise is not this teacher's.
+    """
+    counting: dict[Task, StoredMerge] = {}
+    for merge in merges:
+        known = counting.get(merge.task.task)
+        if merge.task.supervised_by is None and (known is None or _weight(merge) >= _weight(known)):
+            counting[merge.task.task] = merge
+    return tuple(counting.values())
+
+
+def _weight(merge: StoredMerge) -> int:
+    return _WEIGHTS.index(merge.status.state) if merge.status.state in _WEIGHTS else -1
+
+
 def fetch_candidates(center: Center, caller: Identity) -> tuple[tuple[str, Route], ...]:
     """Return the candidate routes that await the caller's verdict."""
     with center.registry.read() as books:
         return tuple(
             (merge.task.key, route_of(merge))
-            for merge in books.merges.list(open_only=True)
-            if merge.task.site == caller.name
-            and merge.status.state is MergeState.VALIDATING
-            and not merge.status.accepted
+            for merge in books.merges.list(open_only=True, site=caller.name)
+            if merge.status.state is MergeState.VALIDATING and not merge.status.accepted
         )
 
 
@@ -92,6 +118,7 @@ def route_of(merge: StoredMerge) -> Route:
         adapter=merge.status.adapter,
         task_module=task_module,
         merge_key=task.key,
+        supervised_by="" if task.supervised_by is None else task.supervised_by.category,
     )
 
 

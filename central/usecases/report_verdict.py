@@ -7,20 +7,31 @@ from typing import TYPE_CHECKING
 from central.merge.events import VerdictReported
 from central.merge.verdicts import checked_verdict, closed_percent, flat_figures
 from central.registry.audit_book import Action, actor_of
-from central.usecases.move_merge import move_merge
-from transplant.errors import MergeNotPossible, NotFound
+from central.usecases.plan_merges import move_and_plan
+from transplant.errors import MergeNotPossible, NotFound, SignatureInvalid
+from transplant.rpc.verdict_signature import check_signature
 from transplant.types import MergeState
 
 if TYPE_CHECKING:
+    from central.registry.values import SignedVerdict
     from central.usecases.center import Center
     from transplant.types import Identity, Verdict
 
 
-def report_verdict(center: Center, caller: Identity, verdict: Verdict) -> MergeState:
+def report_verdict(
+    center: Center, caller: Identity, verdict: Verdict, signed: SignedVerdict | None = None
+) -> MergeState:
     """Apply gate (remote validation) and return the merge's state. Reporting twice is harmless.
+
+    Args:
+        center: ports and policy.
+        caller: the site that measured.
+        verdict: its figures.
+        signed: its signature with the certificate that it called with; None where it sent none.
 
     Raises:
         NotFound: if the caller owns no such merge.
+        SignatureInvalid: if the signature is not of these figures, or is missing where the policy wants one.
         MergeNotPossible: if the merge is not a candidate yet, or the figures cannot be right.
     """
     checked_verdict(verdict)
@@ -28,16 +39,33 @@ def report_verdict(center: Center, caller: Identity, verdict: Verdict) -> MergeS
         merge = books.merges.get(verdict.merge_key)
         if merge.task.site != caller.name:
             raise NotFound(f"no merge {verdict.merge_key[:80]}")
+        _check_signed(center, caller, verdict, signed)
         status = merge.status
         if status.ended or status.accepted:
             return status.state
         if status.state is not MergeState.VALIDATING:
             raise MergeNotPossible(f"this merge is {status.state.value}: there is nothing to validate yet")
         closed, figures = closed_percent(merge.task.task, verdict), flat_figures(verdict)
-        books.merges.add_verdict(verdict.merge_key, caller.name, closed, figures, center.clock.now())
+        now = center.clock.now()
+        books.merges.add_verdict(verdict.merge_key, caller.name, closed, figures, now, signed)
         books.audit.append(
-            actor_of(caller), Action.VERDICT_REPORTED, verdict.merge_key, closed=closed, figures=figures
+            actor_of(caller),
+            Action.VERDICT_REPORTED,
+            verdict.merge_key,
+            closed=closed,
+            figures=figures,
+            signed=signed is not None,
         )
-        after, _ = move_merge(center, books, verdict.merge_key, VerdictReported(closed, figures))
+        after = move_and_plan(center, books, verdict.merge_key, VerdictReported(closed, figures))
     center.bell.ring()
     return after.state
+
+
+def _check_signed(center: Center, caller: Identity, verdict: Verdict, signed: SignedVerdict | None) -> None:
+    if signed is not None:
+        check_signature(verdict, caller.name, signed.signature, signed.certificate)
+    elif center.policy.gates.unsigned_verdicts == "refuse":
+        raise SignatureInvalid(
+            "this center takes signed verdicts only: bring this site's program up to date (or the operator "
+            "sets unsigned_verdicts to accept)"
+        )

@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.merge.events import RequestedAgain
-from central.merge.plan import CompleteTeacher
+from central.merge.situation import CompleteTeacher
 from central.registry.audit_book import Action, actor_of
 from central.usecases.ask_probes import refuse_founding_by_answers
+from central.usecases.decide_claim import note_claim
 from central.usecases.move_merge import move_merge
 from central.usecases.plan_merges import plan_merges
-from central.usecases.read_merges import summary_of
+from central.usecases.read_merges import speaking_merges, summary_of
 from transplant.artifact.manifest import parse_manifest
 from transplant.errors import AdmissionPending, MergeNotPossible, NotAllowed, NotFound
-from transplant.types import ModuleKind, Role
+from transplant.types import MergeState, ModuleKind, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from central.registry.registry import Books
-    from central.registry.values import RegisteredModule
+    from central.registry.values import RegisteredModule, StoredMerge
     from central.usecases.center import Center
     from transplant.types import Identity, MergeSummary, Task
 
@@ -35,9 +36,11 @@ def request_merge(
     answers: Sequence[str] = (),
     statistics: str | None = None,
 ) -> tuple[str, tuple[MergeSummary, ...]]:
-    """Record a complete teacher, plan its merges, and return its id and them.
+    """Record a complete teacher, plan its merges, and return its id and for each task the one that counts.
 
-    Asking again is harmless: it returns the same merges. One that had failed is tried once more.
+    Asking again is harmless: it returns the same merges, or those that followed on a refusal. One that had
+    failed is tried once more. A newer teacher of the site is planned beside what is published of the older
+    one. A teacher of a category that another site holds is kept, and waits for the operator.
 
     Args:
         center: ports and policy.
@@ -50,16 +53,16 @@ def request_merge(
     Raises:
         NotFound: if a module is not registered, or is not the caller's.
         AdmissionPending: if one was received and is not admitted yet.
-        MergeNotPossible: if the modules are not one category module and what belongs to it, the net has
-            another teacher's route for the category already, or a founder does not ship its modules.
+        MergeNotPossible: if the modules are not one category module and what belongs to it, or a founder
+            does not ship its modules.
         RegistryConflict: if the teacher has another module or other answers for one of the tasks.
     """
     with center.registry.write() as books:
         teacher = _teacher(books, caller, category_module, (*task_modules, *answers), statistics)
-        _check_newcomer(books, teacher)
         if teacher.answers:
             refuse_founding_by_answers(center, books, teacher.category, teacher.site)
-        if books.teachers.add(teacher, center.clock.now()):
+        news = books.teachers.add(teacher, center.clock.now())
+        if news:
             told = {"answers": teacher.answers, "statistics": teacher.statistics}
             books.audit.append(
                 actor_of(caller),
@@ -68,12 +71,23 @@ def request_merge(
                 task_modules=teacher.task_modules,
                 **told,
             )
+            note_claim(center, books, teacher, actor_of(caller))
         for merge in books.merges.list(teacher_id=teacher.teacher_id):
-            move_merge(center, books, merge.task.key, RequestedAgain(), actor=actor_of(caller))
-        plan_merges(center, books)
-        merges = books.merges.list(teacher_id=teacher.teacher_id)
+            if _may_be_repeated(books, merge):
+                move_merge(center, books, merge.task.key, RequestedAgain(), actor=actor_of(caller))
+        if news:  # what becomes possible without the site's doing, the merge loop plans
+            plan_merges(center, books)
+        merges = speaking_merges(books.merges.list(teacher_id=teacher.teacher_id))
     center.bell.ring()
     return teacher.teacher_id, tuple(summary_of(center, merge) for merge in merges)
+
+
+def _may_be_repeated(books: Books, merge: StoredMerge) -> bool:
+    """Tell whether asking again can change it: not what never fitted, nor what others teach."""
+    if merge.status.state is not MergeState.FAILED or merge.task.supervised_by is not None:
+        return False
+    last = books.merges.transitions(merge.task.key)[-1]
+    return last.from_state != MergeState.PLANNED.value
 
 
 def _teacher(
@@ -131,13 +145,3 @@ def _own(books: Books, caller: Identity, module_id: str) -> RegisteredModule:
     if module.kind is ModuleKind.ADAPTER:
         raise NotAllowed("adapters belong to the center")
     return module
-
-
-def _check_newcomer(books: Books, teacher: CompleteTeacher) -> None:
-    version = books.versions.newest()
-    for route in () if version is None else version.routes:
-        if route.category == teacher.category and route.category_module != teacher.category_module:
-            raise MergeNotPossible(
-                f"the net answers {route.category}/{route.task.value} already, by the teacher "
-                f"{route.category_module[:12]}; what is in the net is never replaced"
-            )

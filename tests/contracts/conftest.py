@@ -11,7 +11,7 @@ import pytest
 from fakes.s3 import s3_server
 from sqlalchemy.engine import make_url
 
-from central.registry.database import sqlite_url
+from central.registry.database import open_engine, sqlite_url
 from central.registry.registry import Registry
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from fakes.postgresql import PostgresServer
     from fakes.s3 import S3Server
+    from sqlalchemy import Engine
 
     Maker = Callable[[bool], AbstractContextManager[str]]
 
@@ -113,6 +114,14 @@ def postgresql_database(postgresql_databases: Maker) -> Iterator[Database]:
 
 
 @pytest.fixture
+def engine(database: Database) -> Iterator[Engine]:
+    """The same database past the registry: what stands in it, and what somebody else might do to it."""
+    opened = open_engine(database.url)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
 def registry(database: Database) -> Registry:
     """The registry that one center has open."""
     return database.open()
@@ -127,5 +136,5 @@ def _one(databases: Maker, *, migrated: bool) -> Iterator[Database]:
 
 def _migrate(url: str) -> None:
     registry = Registry(url)
-    registry.upgrade()
+    registry.create()
     registry.close()

@@ -36,13 +36,6 @@ def append(registry, *subjects) -> ChainHead:
 
 
 @pytest.fixture
-def engine(database):
-    opened = open_engine(database.url)
-    yield opened
-    opened.dispose()
-
-
-@pytest.fixture
 def damage(database):
     """Return what executes a statement as one who owns the database and knows what stands in the way."""
     opened = writing(open_engine(database.url))

@@ -10,7 +10,7 @@ import pytest
 from fakes.artifacts import sealed
 from fakes.registry_entries import NOW, add_merge, upload_of
 
-from central.merge.plan import CompleteTeacher
+from central.merge.situation import CompleteTeacher
 from central.registry.values import Admission, AdmissionVerdict, Certificate, SiteUse
 from transplant.errors import NotFound, RegistryConflict
 from transplant.nets.disclosures import ProbeRequest

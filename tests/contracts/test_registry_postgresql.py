@@ -132,7 +132,7 @@ def refusal(url) -> str:
     """Return why the registry of a URL is not opened."""
     registry = Registry(url)
     with pytest.raises(InvalidSettings) as caught:
-        registry.upgrade()
+        registry.create()
     registry.close()
     assert "\n" not in str(caught.value)
     return str(caught.value)

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.journey.federation import Federation
-from benchmarks.journey.plan import prepare_folder
 from transplant.errors import TransplantError
 from transplant.rpc.channel import load_kit
 from transplant.rpc.client import CentralClient
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.journey.children import Child
+    from benchmarks.journey.federation import Federation
     from benchmarks.journey.plan import JourneyPlan
     from tests.e2e.conftest import Ended
 
@@ -68,7 +67,7 @@ class Eyes:
         self._client.close()
 
     def _run(self) -> None:
-        while not self._stop.wait(0.02):
+        while not self._stop.wait(0.05):  # a verdict takes some tenths of a second
             try:
                 merges = self._client.list_merges()
             except TransplantError:
@@ -82,13 +81,14 @@ class Eyes:
 
 @pytest.fixture
 def killed(
-    lenient: None, tiny: JourneyPlan, outcome_of: Callable[[Federation], Ended], tmp_path: Path
+    lenient: None,
+    tiny: JourneyPlan,
+    prepare: Callable[[JourneyPlan, Path], Federation],
+    outcome_of: Callable[[Federation], Ended],
+    tmp_path: Path,
 ) -> tuple[Ended, Assassin, Federation]:
     del lenient
-    out = tmp_path / "journey"
-    prepare_folder(out, tiny, fresh=False)
-    with Federation(tiny, out, draw=False) as federation:
-        federation.provision()
+    with prepare(tiny, tmp_path / "journey") as federation:
         federation.start()
         eyes = Eyes(federation.kit("witness"))
         first, second = (federation.sites[name] for name in tiny.categories[1:])
@@ -113,7 +113,7 @@ def killed(
         watch = threading.Event()
 
         def look_often() -> None:
-            while not watch.wait(0.005):
+            while not watch.wait(0.01):
                 assassin.look()
 
         knife = threading.Thread(target=look_often, daemon=True)

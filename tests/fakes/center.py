@@ -14,13 +14,14 @@ import grpc
 
 from transplant.artifact.chunks import Chunk, chunk_of, verify_chunk
 from transplant.artifact.digest import sha256_hex
-from transplant.errors import ChunkOutOfOrder, DigestMismatch, NotFound, UploadIncomplete
+from transplant.errors import ChunkOutOfOrder, DigestMismatch, InvalidSettings, NotFound, UploadIncomplete
 from transplant.rpc import convert
 from transplant.rpc.channel import SERVER_OPTIONS, server_credentials
+from transplant.rpc.convert_chunks import ChunksToProto
 from transplant.rpc.messages import Declared, Event, ModuleSummary, UploadPhase, UploadState
 from transplant.rpc.status import ServerInterceptor
 from transplant.types import ByteRange, MergeState, MergeSummary, NetVersion, Route, Task, Verdict
-from transplant.v1 import catalog_pb2, intake_pb2, merge_pb2, validation_pb2
+from transplant.v1 import catalog_pb2, chunk_pb2, intake_pb2, merge_pb2, validation_pb2
 from transplant.v1.catalog_pb2_grpc import CatalogServicer, add_CatalogServicer_to_server
 from transplant.v1.intake_pb2_grpc import IntakeServicer, add_IntakeServicer_to_server
 from transplant.v1.merge_pb2_grpc import MergeServicer, add_MergeServicer_to_server
@@ -51,6 +52,8 @@ class State:
     mangle: Callable[[Chunk], Chunk | None] = lambda chunk: chunk
     upload_offsets: list[int] = field(default_factory=list)
     download_offsets: list[int] = field(default_factory=list)
+    compresses: bool = True  # False: a center of a release that cannot
+    sent: list[catalog_pb2.DownloadResponse] = field(default_factory=list)
     phases: list[UploadPhase] = field(default_factory=list)
     ack_every: int = 1
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -162,7 +165,10 @@ class FakeCatalog(CatalogServicer):
         return catalog_pb2.GetManifestResponse(manifest=manifest)
 
     def Download(self, request, context) -> Iterator[catalog_pb2.DownloadResponse]:
+        if request.accepted and not self.state.compresses:
+            raise InvalidSettings("accepted: there is no such field")
         self.state.download_offsets.append(request.offset)
+        written = ChunksToProto(squeezed=request.accepted == chunk_pb2.COMPRESSION_ZSTD)
         data = self.state.modules[request.module_id][1]
         for offset in range(request.offset, len(data), 1 << 18):
             fault = self.state.chunk_faults.pop(0) if self.state.chunk_faults else None
@@ -171,7 +177,9 @@ class FakeCatalog(CatalogServicer):
             chunk = self.state.mangle(chunk_of(offset, data[offset : offset + (1 << 18)]))
             if chunk is None:
                 return
-            yield catalog_pb2.DownloadResponse(offset=chunk.offset, data=chunk.data, crc32c=chunk.crc32c)
+            response = written.write(chunk, catalog_pb2.DownloadResponse())
+            self.state.sent.append(response)
+            yield response
 
     def ListVersions(self, request, context):
         found = [version for version in self.state.versions if version.number > request.after_number]

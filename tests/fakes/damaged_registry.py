@@ -72,7 +72,6 @@ def a_route_through_another_module(patient):
 
 @damage("route-twice", "route-merge", "version-digest")
 def a_route_that_is_there_twice(patient):
-    patient.forget_that_routes_are_unique()
     patient.do("UPDATE routes SET category = 'dog' WHERE merge_key = ?", patient.joined)
 
 

@@ -9,6 +9,8 @@ from central.runners.engine import Died, Ending, Finished, Lost
 from transplant.errors import MergeEngineUnavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from central.merge.orders import WorkOrder
 
 
@@ -21,6 +23,9 @@ class FakeEngine:
         self.orders: dict[str, WorkOrder] = {}
         self.endings: list[Ending] = []
         self.submitted: list[str] = []
+
+    def tell(self, wake: Callable[[], None]) -> None:
+        self.wake = wake
 
     def ensure_ready(self) -> None:
         if self.missing:

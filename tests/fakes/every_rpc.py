@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 import transplant.v1
 
 OWN = "/transplant.v1."
+ELSEWHERE = "transplant.serving.v1"
+"""Package of what another server than the center's answers."""
 _MORE_BYTES = 64 << 20
 
 
@@ -39,6 +41,7 @@ def every_rpc() -> tuple[Rpc, ...]:
     return tuple(
         Rpc(f"/{service.full_name}/{method.name}", method.client_streaming, method.server_streaming)
         for file in (*own, health_pb2, reflection_pb2)
+        if file.DESCRIPTOR.package != ELSEWHERE
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     )

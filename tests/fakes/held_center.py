@@ -31,6 +31,7 @@ class HeldCenter:
         self.center, self.clock, self.stack = center, clock, stack
         self.server = center.serving._server
         self.patience = self.server._limits.patience
+        self.limited = self.server._limits.calls
         self.kits = {name: kit_of(center, name) for name in ("site-dog", "site-cat")}
         self.upload_id = center.client("site-dog").declare(F).upload_id
         self.calls = []  # gRPC cancels a call that nobody holds
@@ -53,9 +54,27 @@ class HeldCenter:
         until(lambda: self.under_way > before)
         return call
 
+    def press(self, method, *messages, name):
+        """Open a call that sends no more than the messages, and wait until it has a place or was turned away.
+
+        Whoever gives way to it has gone then, too.
+        """
+        if name not in self.kits:
+            self.kits[name] = kit_of(self.center, name)
+        before = set(self.limited.all)
+        call = raw_call(self.channel(name), method, self.silent(*messages))
+        self.calls.append(call)
+        until(lambda: set(self.limited.all) - before or not call.is_active())
+        until(lambda: not any(open_call.leaving for open_call in self.limited.all))
+        return call
+
+    def held_by(self, name):
+        """Tell how many calls of a site the server works on."""
+        return sum(open_call.who.name == name for open_call in self.limited.all)
+
     @property
     def under_way(self):
-        return self.server._limits._calls.total()
+        return len(self.limited.all)
 
     def idle(self):
         """Let the time pass that a caller may be idle, again and again, until nobody is left."""
@@ -69,7 +88,7 @@ class HeldCenter:
 
     def asked_now(self):
         """Tell whether the server began to wait for its only caller at this very moment of its clock."""
-        return [wait.since_s for wait in self.patience._waits] == [self.clock.monotonic_s()]
+        return [call.since_s for call in self.limited.all] == [self.clock.monotonic_s()]
 
 
 def kit_of(center, name):

@@ -174,11 +174,14 @@ class MemoryCenter:
                 self.candidates[key] = route
                 self.states[key] = (route, MergeState.VALIDATING)
         merges = [
-            MergeSummary(key, route.category, route.task, state)
+            MergeSummary(key, route.category, route.task, state, version_number=self._came_with(key))
             for key, (route, state) in self.states.items()
             if route.category_module == category_module
         ]
         return category_module, merges
+
+    def _came_with(self, key: str) -> int:
+        return next((v.number for v in self.versions for r in v.routes if r.merge_key == key), 0)
 
     def fetch_candidates(self) -> list[tuple[str, Route]]:
         self._called("fetch_candidates")

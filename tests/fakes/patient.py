@@ -31,12 +31,6 @@ class Patient:
     def blob(self, sha256: str) -> Path:
         return self.home / "store" / sha256[:2] / sha256
 
-    def forget_that_routes_are_unique(self) -> None:
-        """Copy the table without its rules, as a careless repair by hand does."""
-        self.db.executescript(
-            "CREATE TABLE spare AS SELECT * FROM routes; DROP TABLE routes;ALTER TABLE spare RENAME TO routes"
-        )
-
     @property
     def f(self) -> str:
         """The founder's category module; nothing but routes, merges and its task module name it."""

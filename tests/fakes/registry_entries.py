@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from central.merge.plan import CompleteTeacher, PlannedTask
+from central.merge.situation import CompleteTeacher, PlannedTask
 from central.merge.tasks import MergeTask
 from central.registry.values import DeclaredUpload
 from fakes.artifacts import sealed

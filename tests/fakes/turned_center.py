@@ -16,7 +16,14 @@ from fakes.clock import FakeClock
 from fakes.engine import FakeEngine
 from transplant.types import Identity, ModuleKind, Role, Task, Verdict
 
-SETTINGS = {"steps": 2, "synthetic_images": 64, "minimum_agreement": 0.0, "founder": "dog", "attempts": 2}
+SETTINGS = {
+    "steps": 2,
+    "synthetic_images": 64,
+    "minimum_agreement": 0.0,
+    "founder": "dog",
+    "attempts": 2,
+    "unsigned_verdicts": "accept",  # nobody here has a certificate
+}
 
 
 class World:
@@ -35,17 +42,28 @@ class World:
         self.center = replace(compose_center(self.settings, self.registry), clock=self.clock)
         self.loop = Reconciler(self.center, self.engine, store_place(self.settings))
 
-    def register(self, kind, task, seed, category, parents=()):
-        manifest, payload = sealed(kind, task, TINY, seed, parents, f"site-{category}", category)
+    def register(self, kind, task, seed, category, parents=(), owner=""):
+        manifest, payload = sealed(kind, task, TINY, seed, parents, f"site-{owner or category}", category)
         self.center.store.put_bytes(payload)
         with self.registry.write() as books:
             books.modules.add(manifest, self.clock.now())
         return manifest.module_id
 
-    def bring(self, category, seed, tasks=(Task.CLASSIFICATION,)):
-        f = self.register(ModuleKind.CATEGORY, None, seed, category)
-        gs = [self.register(ModuleKind.TASK, task, seed + 50, category, (f,)) for task in tasks]
-        return request_merge(self.center, site(category), f, gs)[1]
+    def bring(self, category, seed, tasks=(Task.CLASSIFICATION,), owner=""):
+        """Bring a teacher; `owner` names the site where it is not the category's usual one."""
+        f = self.register(ModuleKind.CATEGORY, None, seed, category, owner=owner)
+        gs = [self.register(ModuleKind.TASK, task, seed + 50, category, (f,), owner) for task in tasks]
+        return request_merge(self.center, site(owner or category), f, gs)[1]
+
+    def grow(self, category, seed, tasks=(Task.CLASSIFICATION,), owner=""):
+        """Bring a teacher and let all of its merges be published."""
+        self.bring(category, seed, tasks, owner)
+        while not all(status.ended for status in self.merges(category)):
+            self.rounds(2)
+            self.engine.finish()
+            self.rounds(2)
+            accept(self, owner or category)
+            self.rounds(2)
 
     def rounds(self, count=6) -> None:
         for _ in range(count):

@@ -56,7 +56,7 @@ def ready(engine):
 
 def test_a_ray_that_cannot_start_is_said_with_its_reason():
     code = "import json; print(json.dumps({'unavailable': 'ConnectionError: nobody at 10.0.0.1'}))"
-    engine = RayEngine(1, (sys.executable, "-c", code))
+    engine = RayEngine(1, command=(sys.executable, "-c", code))
     reasons = set()
 
     def said():
@@ -71,8 +71,11 @@ def test_a_ray_that_cannot_start_is_said_with_its_reason():
 
 
 def test_a_driver_that_dies_loses_what_was_running():
-    code = "import json, sys; print(json.dumps({'ready': {}}), flush=True); sys.stdin.readline(); sys.exit(3)"
-    engine = RayEngine(1, (sys.executable, "-c", code))
+    code = (
+        "import json, sys; print(json.dumps({'ready': {}, 'running': []}), flush=True); "
+        "sys.stdin.readline(); sys.exit(3)"
+    )
+    engine = RayEngine(1, command=(sys.executable, "-c", code))
     wait(lambda: ready(engine))
 
     class Order:
@@ -92,8 +95,8 @@ def test_a_driver_that_dies_loses_what_was_running():
 
 
 def test_closing_ends_the_driver():
-    code = "import json, sys; print(json.dumps({'ready': {}}), flush=True); sys.stdin.read()"
-    engine = RayEngine(1, (sys.executable, "-c", code))
+    code = "import json, sys; print(json.dumps({'ready': {}, 'running': []}), flush=True); sys.stdin.read()"
+    engine = RayEngine(1, command=(sys.executable, "-c", code))
     wait(lambda: ready(engine))
     driver = engine._driver
     began_s = time.monotonic()

@@ -31,7 +31,7 @@ def test_the_founding_is_whole_even_after_a_crash_in_its_middle(world):
         with world.registry.read() as books:
             first = books.merges.get(first.task.key)
         for command in outstanding(first.status):
-            world.loop._obey(command, first, (first,))
+            world.loop._obey(command, first)
     assert [status.accepted for status in world.merges()] == [True, False]
     world.revive()
     world.rounds()
@@ -108,9 +108,10 @@ def test_a_candidate_that_is_not_finite_is_rejected(founded):
     )
     bench.write_outcome(replace(outcome, manifest=swapped.canonical_bytes()), payload)
     founded.rounds()
-    (status,) = founded.merges("cat")
+    status, larger = founded.merges("cat")
     assert status.state is MergeState.REJECTED
     assert "not finite" in status.reason
+    assert not larger.ended  # the next attempt
 
 
 def test_reaping_takes_only_what_nobody_knows(founded):

@@ -16,7 +16,10 @@ from transplant.artifact.chunks import SENT_BYTES, chunk_of
 from transplant.artifact.codec import seal, write_artifact
 from transplant.artifact.encoding import Encoding
 from transplant.nets.architectures import build
+from transplant.rpc.convert_chunks import ChunksFromProto
 from transplant.types import Identity, ModuleKind, Role
+from transplant.v1 import chunk_pb2
+from transplant.v1.catalog_pb2 import DownloadRequest
 
 if TYPE_CHECKING:
     from transplant.rpc.client import CentralClient
@@ -74,6 +77,11 @@ def test_an_encoded_module_comes_in_compressed_and_is_stored_as_it_was_sealed(ce
     client.wait_for_verdict(f.module_id).raise_rejection()
     back = client.download(f.module_id, tmp_path / "back")
     assert back.read_bytes() == payload
+    for accepted in (chunk_pb2.COMPRESSION_UNSPECIFIED, chunk_pb2.COMPRESSION_ZSTD):
+        request = DownloadRequest(module_id=f.module_id, offset=100, length=1000, accepted=accepted)
+        (response,) = client._catalog.Download(request)
+        assert response.compression == accepted
+        assert ChunksFromProto().read(response) == chunk_of(100, payload[100:1100])
 
 
 def test_whoever_waits_for_a_chunk_keeps_none(center):

@@ -18,8 +18,9 @@ from edge.cli import run
 from edge.settings import EdgeSettings
 from edge.site import Site
 from transplant.artifact.codec import read_manifest
+from transplant.artifact.net_document import net_digest
 from transplant.errors import NotAllowed
-from transplant.types import MergeState, ModuleKind
+from transplant.types import MergeState, ModuleKind, NetVersion
 
 
 class KilledError(BaseException):
@@ -60,6 +61,17 @@ def test_founder_and_follower_end_with_reports(tmp_path, pictures, center):
     settled = len(center.calls)
     run_agent(site, center, until_published=True)  # started again: nothing is shipped or asked anew
     assert {"declare", "upload", "commit", "download", "report_verdict"}.isdisjoint(center.calls[settled:])
+
+
+def test_a_site_whose_routes_were_taken_out_of_the_net_does_not_wait_for_them(tmp_path, pictures, center):
+    run_agent(_site(tmp_path, pictures, "circle"), center, until_published=True)
+    site = _site(tmp_path, pictures, "square")
+    run_agent(site, center, until_published=True)
+    newest = center.versions[-1]
+    kept = tuple(route for route in newest.routes if route.category == "circle")
+    center.versions.append(NetVersion(newest.number + 1, net_digest(newest), kept))
+    run_agent(site, center, until_published=True)
+    assert all(route["transplanted"] == {} for route in _report(site)["routes"])
 
 
 def test_a_follower_keeps_its_task_modules_at_home(tmp_path, pictures, center):

@@ -78,6 +78,14 @@ class Merge(RuleBasedStateMachine):
     def gates_failed(self):
         return self.feed(e.GatesFailed("not finite"))
 
+    @rule(target=events)
+    def outdone(self):
+        return self.feed(e.Outdone("another host's candidate was published"))
+
+    @rule(target=events)
+    def publication_refused(self):
+        return self.feed(e.PublicationRefused("something old would change"))
+
     @rule(target=events, closed=st.floats(-100, 150))
     def verdict(self, closed):
         return self.feed(e.VerdictReported(closed, {}))
@@ -145,6 +153,11 @@ class Merge(RuleBasedStateMachine):
             assert self.commands[-len(m.outstanding(self.status)) or None :] == m.outstanding(
                 self.status
             ) or (self.commands == (c.StopLearning("k"),))
+
+    @invariant()
+    def what_was_accepted_is_not_outdone(self):
+        if self.status.reason.startswith("another host"):
+            assert not self.status.accepted
 
     @invariant()
     def deaths_are_bounded(self):

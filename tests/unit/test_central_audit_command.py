@@ -24,7 +24,7 @@ from transplant.errors import AlreadyServing, AuditChainBroken, RegistryUnavaila
 def home(tmp_path):
     """A home whose log has three entries, of which two were noted."""
     registry = Registry(sqlite_url(tmp_path / "registry.sqlite"), clock=FakeClock())
-    registry.upgrade()
+    registry.create()
     for number in range(3):
         with registry.write() as books:
             books.audit.append(CENTRAL, Action.MERGE_MOVED, f"merge {number}", reason="[red]no markup")

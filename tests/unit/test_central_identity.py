@@ -29,7 +29,7 @@ DOG = Identity(Role.SITE, "dog-site")
 @pytest.fixture
 def registry(tmp_path):
     opened = Registry(f"sqlite:///{tmp_path}/registry.sqlite")
-    opened.upgrade()
+    opened.create()
     yield opened
     opened.close()
 

@@ -34,7 +34,11 @@ def test_what_the_operator_says_about_authentication_stays(monkeypatch, said):
 
 @pytest.mark.parametrize(
     ("module", "unwanted"),
-    [("central.runners.ray_driver", {"torch"}), ("central.runners.ray_session", {"torch", "ray"})],
+    [
+        ("central.cli", {"torch", "ray", "alembic"}),
+        ("central.runners.ray_driver", {"torch"}),
+        ("central.runners.ray_session", {"torch", "ray"}),
+    ],
 )
 def test_what_is_started_often_is_imported_quickly(module, unwanted):
     code = f"import sys, {module}; print(sorted({unwanted!r} & set(sys.modules)))"

@@ -35,7 +35,7 @@ def test_sqlite_is_opened_as_it_must_be(path):
 def test_a_file_that_is_no_database_is_said(path):
     path.write_bytes(b"these are not the bytes of a database" * 100)
     with pytest.raises(RegistryDamaged):
-        Registry(sqlite_url(path)).upgrade()
+        Registry(sqlite_url(path)).create()
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_url_that_cannot_be_used_is_said(url):
 
 def test_a_database_that_cannot_be_opened_is_said(tmp_path):
     with pytest.raises(InvalidSettings, match="cannot open the registry"):
-        Registry(sqlite_url(tmp_path / "no" / "such" / "folder.sqlite")).upgrade()
+        Registry(sqlite_url(tmp_path / "no" / "such" / "folder.sqlite")).create()
 
 
 class SqliteError(Exception):

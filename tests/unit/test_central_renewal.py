@@ -34,7 +34,7 @@ OLD_DAYS = 0.02  # half an hour, and valid since an hour before: the last third 
 @pytest.fixture
 def registry(tmp_path):
     opened = Registry(f"sqlite:///{tmp_path}/registry.sqlite")
-    opened.upgrade()
+    opened.create()
     yield opened
     opened.close()
 

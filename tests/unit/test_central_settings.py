@@ -9,6 +9,7 @@ import pytest
 
 from central import cli
 from central.home import is_serving, only_serve
+from central.net.served_settings import served_settings
 from central.settings import CentralSettings, read_settings
 from central.usecases.center import ProbePolicy
 from transplant.errors import InvalidSettings
@@ -143,3 +144,28 @@ def test_an_error_is_one_line_with_its_exit_code(tmp_path, monkeypatch, capsys, 
     assert err.startswith("error: ")
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_what_is_planned_is_the_operators_choice(tmp_path):
+    chosen = {"residents": 2, "hosts_at_once": 3, "supervisors": 1, "kin": "cat:dog,cow:horse"}
+    policy = read_settings({"home": tmp_path, "unsigned_verdicts": "accept", **chosen}).policy()
+    assert (policy.plan.residents, policy.plan.hosts_at_once, policy.plan.supervisors) == (2, 3, 1)
+    assert policy.plan.kin == {("cat", "dog"), ("cow", "horse")}
+    assert policy.gates.unsigned_verdicts == "accept"
+    plain = read_settings({"home": tmp_path}).policy()
+    assert (plain.plan.supervisors, plain.gates.unsigned_verdicts) == (0, "refuse")
+    for wrong in ({"kin": "cat"}, {"kin": "cat:dog:cow"}, {"kin": "cat:No Name"}, {"residents": 0}):
+        with pytest.raises(InvalidSettings):
+            read_settings({"home": tmp_path, **wrong})
+
+
+def test_a_command_beside_a_center_takes_the_settings_that_it_serves_with(tmp_path):
+    served = read_settings({"home": tmp_path / "before", "founder": "dog", "layers": 2, "workers": 7})
+    (tmp_path / "settings.json").write_bytes(served.document())
+    found = served_settings(tmp_path, None)
+    assert (found.home, found.founder, found.layers, found.workers) == (tmp_path, "dog", 2, 7)
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(InvalidSettings, match="damaged"):
+        served_settings(tmp_path, None)
+    (tmp_path / "settings.json").unlink()
+    assert served_settings(tmp_path, None).founder is None

@@ -12,7 +12,7 @@ from edge.datasets.site_dataset import Split
 from edge.disclosing import Policy
 from edge.evaluate import measure_net
 from edge.outbox import EntryState, Outbox
-from edge.pull import cached_module, load_net, pull_version, read_version
+from edge.pull import load_net, net_folder, pull_version, read_version
 from edge.push import enqueue, push_outbox
 from edge.report import report_lines, write_report
 from edge.seal import payload_path, read_sealed
@@ -177,9 +177,9 @@ def test_a_module_that_changed_on_the_disk_is_refused(taught, home):
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(ArtifactRejected):
-        cached_module(home, sealed.category_module.module_id)
+        net_folder(home).load(sealed.category_module.module_id)
     with pytest.raises(NotFound, match="pull first"):
-        cached_module(home, "e" * 64)
+        net_folder(home).load("e" * 64)
 
 
 def test_candidates_are_answered_once_and_again_after_a_crash(taught, home, center):

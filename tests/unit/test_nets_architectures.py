@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -115,3 +117,16 @@ def test_torchvisions_vgg16_moves_over_layer_by_layer() -> None:
 def test_pretrained_weights_are_refused_for_another_net() -> None:
     with pytest.raises(UnknownArchitecture, match="224"):
         load_pretrained_vgg16(TeacherNet(DEFAULT["vgg_small"], [Task.CLASSIFICATION]))
+
+
+def test_a_layout_is_worked_out_without_torchs_compiler() -> None:
+    """Every process that reads a manifest works one out, and the compiler takes seconds to import."""
+    code = (
+        "import sys; from transplant.nets.architectures import tensor_layout as layout; "
+        "from transplant.nets.architecture_table import DEFAULT; "
+        "from transplant.types import ModuleKind, Task; "
+        "[layout(DEFAULT[name], ModuleKind.TASK, task) for name in DEFAULT for task in Task]; "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

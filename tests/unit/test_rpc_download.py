@@ -13,9 +13,12 @@ from fakes.pki import Authority
 
 from transplant.artifact.chunks import chunk_of
 from transplant.artifact.codec import load_module, read_manifest
+from transplant.artifact.compression import Squeezer
+from transplant.artifact.encoding import Encoding
 from transplant.errors import CenterUnreachable, ChunkCorrupt, DigestMismatch, NotFound, StorageFull
 from transplant.rpc.client import CentralClient
 from transplant.rpc.retry import RetryPolicy
+from transplant.v1 import chunk_pb2
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +150,70 @@ def test_a_stream_that_ends_early_is_continued(client, center, artifact, tmp_pat
     center.state.mangle = end_once
     assert client.download(artifact[0].module_id, tmp_path).read_bytes() == artifact[1]
     assert center.state.download_offsets == [0, ended[0]]
+
+
+# --- compressed chunks ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def squeezable():
+    """A module whose bytes are worth compressing."""
+    return sealed_task(encoding=Encoding.BF16)
+
+
+def sent_bytes(center):
+    return sum(len(response.data) for response in center.state.sent)
+
+
+def test_weights_in_bf16_come_in_fewer_bytes(client, center, squeezable, tmp_path):
+    manifest, payload = squeezable
+    center.state.modules[manifest.module_id] = squeezable
+    progress = []
+    path = client.download(manifest.module_id, tmp_path, lambda done, size: progress.append((done, size)))
+    assert path.read_bytes() == payload
+    assert sent_bytes(center) < 0.85 * len(payload)
+    assert progress[-1] == (len(payload), len(payload))
+
+
+def test_other_weights_come_as_they_are(client, center, artifact, tmp_path):
+    client.download(artifact[0].module_id, tmp_path)
+    assert {response.compression for response in center.state.sent} == {chunk_pb2.COMPRESSION_UNSPECIFIED}
+    assert sent_bytes(center) == len(artifact[1])
+
+
+def test_a_compressed_download_resumes_at_the_payloads_own_offset(client, center, squeezable, tmp_path):
+    manifest, payload = squeezable
+    center.state.modules[manifest.module_id] = squeezable
+    center.state.chunk_faults = [None, _cut]
+    assert client.download(manifest.module_id, tmp_path).read_bytes() == payload
+    assert center.state.download_offsets == [0, 1 << 18]
+
+
+def test_a_center_that_knows_no_compression_is_asked_again_without(client, center, squeezable, tmp_path):
+    manifest, payload = squeezable
+    center.state.modules[manifest.module_id] = squeezable
+    center.state.compresses = False
+    center.state.chunk_faults = [None, _cut]
+    assert client.download(manifest.module_id, tmp_path).read_bytes() == payload
+    assert center.state.download_offsets == [0, 1 << 18]
+    assert sent_bytes(center) == len(payload)
+
+
+def test_a_frame_that_is_none_is_fetched_again(client, center, squeezable, tmp_path, monkeypatch):
+    manifest, payload = squeezable
+    center.state.modules[manifest.module_id] = squeezable
+    broken = []
+
+    def squeeze_badly(self, data):
+        if broken:
+            return squeeze(self, data)
+        broken.append(data)
+        return b"not a frame"
+
+    squeeze = Squeezer.squeeze
+    monkeypatch.setattr("transplant.artifact.compression.Squeezer.squeeze", squeeze_badly)
+    assert client.download(manifest.module_id, tmp_path).read_bytes() == payload
+    assert center.state.download_offsets == [0, 0]
 
 
 def test_an_unknown_module_is_not_found(client, tmp_path):

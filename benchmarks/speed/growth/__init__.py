@@ -1,0 +1,1 @@
+"""`transplant-bench speed growth`: what the center costs around learning, on Ray and in its own threads."""

@@ -1,0 +1,130 @@
+"""`transplant-central plan` and `net retire | rollback | claim | lineage`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from central.console import AsJson, Home, RegistryUrl, show
+from central.home import open_known_registry
+from central.net.served_settings import served_settings
+from transplant.types import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from central.settings import CentralSettings
+    from central.usecases.center import Center
+    from transplant.types import NetVersion
+
+Category = Annotated[str, typer.Argument(help="Category of the routes.")]
+OneTask = Annotated[Task, typer.Argument(help="Task of the route.")]
+
+
+def register(app: typer.Typer, net: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("plan")(plan)
+    for name, command in {
+        "retire": net_retire,
+        "rollback": net_rollback,
+        "claim": net_claim,
+        "lineage": net_lineage,
+    }.items():
+        net.command(name)(command)
+
+
+def plan(home: Home, as_json: AsJson = False, registry_url: RegistryUrl = None) -> None:
+    """Show what a center would learn next with the settings that it served with last; nothing is changed."""
+    from central.net.plan_report import plan_document, plan_tables
+
+    settings = served_settings(home, registry_url)
+    registry = open_known_registry(settings)
+    try:
+        with registry.read() as books:
+            document = plan_document(books, settings.policy().plan)
+    finally:
+        registry.close()
+    show(document, plan_tables(document), as_json=as_json)
+
+
+def net_retire(
+    category: Category,
+    home: Home,
+    task: Annotated[Task | None, typer.Option(help="Only the route of this task.")] = None,
+    registry_url: RegistryUrl = None,
+) -> None:
+    """Publish a version without a category's routes; earlier ones keep them. A center may serve meanwhile."""
+    from central.usecases.change_net import retire_routes
+
+    with _center(served_settings(home, registry_url)) as center:
+        version = retire_routes(center, category, task)
+    _tell(version)
+
+
+def net_rollback(
+    number: Annotated[int, typer.Argument(min=1, help="The version whose routes come back.")],
+    home: Home,
+    registry_url: RegistryUrl = None,
+) -> None:
+    """Publish a new version with the very routes of an earlier one. A center may serve meanwhile."""
+    from central.usecases.change_net import roll_back
+
+    with _center(served_settings(home, registry_url)) as center:
+        version = roll_back(center, number)
+    _tell(version)
+
+
+def net_claim(
+    category: Annotated[str, typer.Argument(help="A category that several sites bring.")],
+    home: Home,
+    site: Annotated[str, typer.Option(help="The site whose teachers its routes shall come from.")],
+    registry_url: RegistryUrl = None,
+) -> None:
+    """Decide whose a category is that several sites bring; what the others brought is kept."""
+    from central.usecases.decide_claim import decide_claim
+
+    with _center(served_settings(home, registry_url)) as center:
+        added = decide_claim(center, category, site)
+    typer.echo(f"{category} is of site {site}: {added} merges planned")
+
+
+def net_lineage(
+    category: Category,
+    task: OneTask,
+    home: Home,
+    version: Annotated[int, typer.Option(min=0, help="Number of the version; 0: the newest.")] = 0,
+    as_json: AsJson = False,
+    registry_url: RegistryUrl = None,
+) -> None:
+    """Show where a route comes from: sites, teachers, data counts, disclosures, seeds, figures, approvals."""
+    from central.net.lineage import lineage_document
+    from central.net.lineage_tables import lineage_tables
+
+    registry = open_known_registry(served_settings(home, registry_url))
+    try:
+        with registry.read() as books:
+            document = lineage_document(books, category, task, version)
+    finally:
+        registry.close()
+    show(document, lineage_tables(document), as_json=as_json)
+
+
+@contextmanager
+def _center(settings: CentralSettings) -> Generator[Center]:
+    """Yield the center of a home, to change its net as a serving one would."""
+    import torch
+
+    from central.compose import compose_center
+
+    torch.set_num_threads(1)  # equal bits, as when it serves
+    registry = open_known_registry(settings)
+    try:
+        yield compose_center(settings, registry)
+    finally:
+        registry.close()
+
+
+def _tell(version: NetVersion) -> None:
+    typer.echo(f"published version {version.number} with {len(version.routes)} routes")

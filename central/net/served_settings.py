@@ -1,0 +1,36 @@
+"""The settings that a center served with last: its store and its policy, for commands beside it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from central.settings import CentralSettings, read_settings
+from transplant.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_OWN = ("home", "registry_url")
+"""What a command is told by itself: a home may have moved, and a written URL has no password."""
+
+
+def served_settings(home: Path, registry_url: str | None) -> CentralSettings:
+    """Return the settings of the last `serve` over a home; where none ever ran, those of the environment.
+
+    Raises:
+        InvalidSettings: with every mistake, or if the file is damaged.
+    """
+    path = home / "settings.json"
+    try:
+        told: dict[str, Any] = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        told = {}
+    except ValueError as error:
+        raise InvalidSettings(f"{path} is damaged ({error}): serve once more, or remove it") from error
+    known = {
+        name: value
+        for name, value in told.items()
+        if name in CentralSettings.model_fields and name not in _OWN
+    }
+    return read_settings(known | {"home": home, "registry_url": registry_url})
