@@ -18,7 +18,8 @@ from transplant.v1 import validation_pb2
 
 VERDICT = Verdict("a" * 64, {"error": 2.5}, {"error": 5.0, "iou": 1 / 3}, {"error": 50.0}, 97)
 SITE = "site-a"
-figures = st.dictionaries(st.sampled_from(["error", "iou", "accuracy"]), st.floats(0, 100), max_size=3)
+numbers = st.floats(0, 100) | st.integers(0, 100)
+figures = st.dictionaries(st.sampled_from(["error", "iou", "accuracy"]), numbers, max_size=3)
 verdicts = st.builds(Verdict, st.just("a" * 64), figures, figures, figures, st.integers(1, 10**6))
 
 

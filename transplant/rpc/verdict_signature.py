@@ -26,13 +26,16 @@ _LONGEST = 256  # bytes; of P-256 a signature has at most 72
 
 
 def signed_bytes(verdict: Verdict, site: str) -> bytes:
-    """Return what a site signs.
+    """Return what a site signs: every figure as the float that arrives, for JSON tells 0 from 0.0.
 
     Raises:
         SignatureInvalid: if a figure is no finite number, which no canonical document can say.
     """
+    document = asdict(verdict)
+    for name in ("teacher", "transplanted", "floor"):
+        document[name] = {figure: float(value) for figure, value in document[name].items()}
     try:
-        return canonical_json({"purpose": _PURPOSE, "site": site, "verdict": asdict(verdict)})
+        return canonical_json({"purpose": _PURPOSE, "site": site, "verdict": document})
     except ValueError as error:
         raise SignatureInvalid("a verdict's figures must be finite numbers to be signed") from error
 
