@@ -38,7 +38,7 @@ def _modules(document: Mapping[str, Any]) -> Table:
             each["site"],
             str(each["samples"] or "-"),
             f"{each['raw_bytes'] / 1e6:.1f}" if each["raw_bytes"] else "-",
-            str(each["seed"] or "-"),
+            str(each["seed"]) if each["samples"] else "-",  # what was never trained has none
             each["disclosure"],
             libraries,
         )
