@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -14,15 +13,18 @@ from rich.table import Table
 
 from benchmarks.chaos.cli import chaos
 from benchmarks.claims.cli import claims
+from benchmarks.data_root import data_root_of
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
-from benchmarks.machine import fast_precision, this_machine
+from benchmarks.machine import fast_precision
 from benchmarks.records import QUALITY_BENCHES, TRANSFER_BENCHES, read_records
+from benchmarks.speed.cli import speed
 from transplant.errors import BenchmarkFailed, TransplantError
-from transplant.types import Disclosure, Task
+from transplant.types import Disclosure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(chaos, name="chaos")
 app.command("claims")(claims)
+app.command("speed")(speed)
 
 
 @app.command()
@@ -87,7 +89,7 @@ def journey(
         out,
         console,
         command=shlex.join(["transplant-bench", *sys.argv[1:]]),
-        data_root=None if data == "scenes" else _data_root(data_root),
+        data_root=None if data == "scenes" else data_root_of(data_root),
         compare=data != "scenes" if compare is None else compare,
         timeout_s=timeout_s,
     )
@@ -162,7 +164,7 @@ def quality(
         run_transfer(
             bench, data, out, Console(highlight=False, width=None if sys.stdout.isatty() else 160),
             seeds=seeds, samples=samples, methods=methods, retained=retained, steps=steps, profile=profile,
-            lenders=lenders, threads=threads, data_root=_data_root(data_root),
+            lenders=lenders, threads=threads, data_root=data_root_of(data_root),
             command=shlex.join(["transplant-bench", *sys.argv[1:]]),
         )  # fmt: skip
         return
@@ -179,173 +181,13 @@ def quality(
         plan,
         out,
         console,
-        data_root=_data_root(data_root) if needs_packs(plan, proxy) else Path(),
+        data_root=data_root_of(data_root) if needs_packs(plan, proxy) else Path(),
         proxy=proxy,
         workers=workers,
         threads=threads,
         command=shlex.join(["transplant-bench", *sys.argv[1:]]),
     )
     console.print(f"{ran.teachers} teachers and {ran.cells} cells run; now: transplant-bench report {out}")
-
-
-@app.command()
-def speed(
-    bench: Annotated[
-        str,
-        typer.Argument(
-            help="pseudo-gradient, closed-form, vgg16-merge, transport, encodings, serve, serve-budget, "
-            "growth, planner or l2t-step"
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
-    tasks: Annotated[str, typer.Option(help="of the task modules, by comma")] = "classification,segmentation",
-    arch: Annotated[str | None, typer.Option(help="vgg_small or vgg16 alone [both, where both run]")] = None,
-    repetitions: Annotated[int, typer.Option(min=1, help="of each variant, in turns; a merge runs once")] = 5,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="of a merge [all cores]; the rest runs on one")
-    ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="of a merge [bfloat16 where the processor computes in it]")
-    ] = None,
-    mib: Annotated[int, typer.Option(min=1, max=512, help="size of the module of transport")] = 512,
-    at_once: Annotated[int, typer.Option(min=1, max=48, help="its uploads at once, for the memory")] = 32,
-    data: Annotated[str, typer.Option(help="of the teachers of encodings")] = "scenes",
-    categories: Annotated[
-        str, typer.Option(help="of the teachers of encodings, by comma")
-    ] = "digit-1,digit-3",
-    seeds: Annotated[str, typer.Option(help="of the teachers of encodings, by comma")] = "0",
-    epochs: Annotated[int | None, typer.Option(help="of the teachers of encodings")] = None,
-    merges: Annotated[int, typer.Option(min=2, help="of growth, over all --tasks")] = 300,
-    steps: Annotated[int, typer.Option(min=1, help="of each of its merges")] = 20,
-    workers: Annotated[int, typer.Option(min=1, help="of Ray, in growth")] = 2,
-    local_threads: Annotated[
-        str, typer.Option(help="of the local runner beside it, by comma; the best counts")
-    ] = "1,2",
-) -> None:
-    """Measure time and memory beside a baseline of the same run, on random nets; missed bars are an error."""
-    if bench == "transport":
-        _transport(out, mib, repetitions, at_once)
-        return
-    if bench == "l2t-step":
-        _l2t_step(out, repetitions)
-        return
-    if bench == "planner":
-        _planner(out, repetitions)
-        return
-    if bench == "growth":
-        _growth(out, tasks, merges, steps, workers, local_threads)
-        return
-    if bench == "serve":
-        _serve(out, tasks, arch, repetitions)
-        return
-    if bench == "serve-budget":
-        _serve_budget(out, data, categories, int(seeds.partition(",")[0]), epochs, repetitions)
-        return
-    if bench == "encodings":
-        _encodings(out, data, categories, seeds, epochs)
-        return
-    from benchmarks.speed.plan import planned  # torch takes seconds: --help should not
-    from benchmarks.speed.run import run_speed
-
-    cases = planned(
-        bench,
-        tasks=tasks,
-        arch=arch,
-        precision=precision or fast_precision(),
-        threads=threads or this_machine().cores,
-    )
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    missed = run_speed(
-        cases, out, console, repetitions=repetitions, command=shlex.join(["transplant-bench", *sys.argv[1:]])
-    )
-    if missed:
-        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
-
-
-def _l2t_step(out: Path, repetitions: int) -> None:
-    from benchmarks.speed.l2t_step import run_l2t_step  # torch takes seconds: --help should not
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    command = shlex.join(["transplant-bench", *sys.argv[1:]])
-    missed = run_l2t_step(out, console, repetitions=repetitions, command=command)
-    if missed:
-        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
-
-
-def _planner(out: Path, repetitions: int) -> None:
-    from benchmarks.speed.planner import run_planner  # torch takes seconds: --help should not
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    command = shlex.join(["transplant-bench", *sys.argv[1:]])
-    missed = run_planner(out, console, repetitions=repetitions, command=command)
-    if missed:
-        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
-
-
-def _serve(out: Path, tasks: str, arch: str | None, repetitions: int) -> None:
-    from benchmarks.speed.serve import cases_of, run_serve  # torch takes seconds: --help should not
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    command = shlex.join(["transplant-bench", *sys.argv[1:]])
-    missed = run_serve(cases_of(tasks, arch), out, console, repetitions=repetitions, command=command)
-    if missed:
-        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
-
-
-def _growth(out: Path, tasks: str, merges: int, steps: int, workers: int, local_threads: str) -> None:
-    from benchmarks.speed.growth.material import GrowthSize  # torch takes seconds: --help should not
-    from benchmarks.speed.growth.run import run_growth
-
-    chosen = tuple(Task(task) for task in tasks.split(","))
-    size = GrowthSize(max(1, merges // len(chosen)), chosen, steps=steps)
-    threads = [int(count) for count in local_threads.split(",")]
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    command = shlex.join(["transplant-bench", *sys.argv[1:]])
-    missed = run_growth(size, workers, threads, out, console, command=command)
-    if missed:
-        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
-
-
-def _serve_budget(
-    out: Path, data: str, categories: str, seed: int, epochs: int | None, repetitions: int
-) -> None:
-    from benchmarks.speed.serve_budget import run_budget  # torch takes seconds: --help should not
-
-    run_budget(
-        out,
-        Console(highlight=False, width=None if sys.stdout.isatty() else 160),
-        data=data,
-        categories=categories.split(","),
-        seed=seed,
-        epochs=epochs,
-        data_root=Path() if data == "scenes" else _data_root(None),
-        repetitions=repetitions,
-    )
-
-
-def _encodings(out: Path, data: str, categories: str, seeds: str, epochs: int | None) -> None:
-    from benchmarks.speed.encodings import run_encodings  # torch takes seconds: --help should not
-
-    run_encodings(
-        out,
-        Console(highlight=False, width=None if sys.stdout.isatty() else 160),
-        data=data,
-        categories=categories.split(","),
-        seeds=[int(seed) for seed in seeds.split(",")],
-        epochs=epochs,
-        data_root=Path() if data == "scenes" else _data_root(None),
-    )
-
-
-def _transport(out: Path, mib: int, repetitions: int, at_once: int) -> None:
-    from benchmarks.speed.transport.measure import Sizes  # torch takes seconds: --help should not
-    from benchmarks.speed.transport.run import run_transport
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    sizes = Sizes(mib, repetitions, at_once=at_once)
-    missed = run_transport(sizes, out, console, command=shlex.join(["transplant-bench", *sys.argv[1:]]))
-    if missed:
-        raise BenchmarkFailed("\n  ".join([f"{len(missed)} bars missed:", *missed]))
 
 
 @app.command()
@@ -374,13 +216,6 @@ def report(directory: Annotated[Path, typer.Argument(help="folder with a records
         from benchmarks.quality.report_page import write_page  # matplotlib takes seconds
 
         console.print(f"written: {write_page(directory, records)}")
-
-
-def _data_root(chosen: Path | None) -> Path:
-    root = chosen or Path(os.environ.get("TRANSPLANT_DATA", "../shared/data"))
-    if not root.is_dir():
-        raise BenchmarkFailed(f"no data packs at {root}: set --data-root or TRANSPLANT_DATA")
-    return root.resolve()
 
 
 def main() -> None:
