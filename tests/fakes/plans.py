@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from central.merge.hosts import residents_of
 from central.merge.learners import layers_of
+from central.merge.plan import plan
 from central.merge.situation import (
     Attempt,
     CompleteTeacher,
@@ -17,6 +19,11 @@ from central.merge.situation import (
 )
 from central.merge.tasks import Host, learner_document
 from transplant.types import Route, Seam, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from central.merge.situation import PlannedTask, Waiting
 
 BOTH = (Task.CLASSIFICATION, Task.SEGMENTATION)
 SEAM = Seam(32, 16, 16)
@@ -109,3 +116,18 @@ def after(seen: Situation, planned: PlannedTask, ending: Ending, agreement: floa
             hosts_of[task.key] = task.host
         residents = residents_of(routes, lambda key: hosts_of[key])
     return replace(seen, merges=merges, routes=routes, residents=residents)
+
+
+def pairs(planned: Sequence[PlannedTask]) -> list[tuple[str, Task, bool]]:
+    """Return (category, task, whether it brings its own module) of what was planned."""
+    return [(entry.task.category, entry.task.task, entry.task.identity) for entry in planned]
+
+
+def tasks(seen: Situation, policy: PlanPolicy = POLICY) -> tuple[PlannedTask, ...]:
+    """Return what is planned."""
+    return plan(seen, policy).tasks
+
+
+def waiting(seen: Situation, policy: PlanPolicy = POLICY) -> tuple[Waiting, ...]:
+    """Return what waits."""
+    return plan(seen, policy).waiting
