@@ -7,6 +7,7 @@ bench and data set in a folder, or finished cells would stand for others.
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 from transplant.artifact.durable_file import write_durably
@@ -15,6 +16,7 @@ from transplant.errors import BenchmarkFailed
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from benchmarks.machine import Machine
     from benchmarks.quality.plan import Plan
     from benchmarks.quality.run_cell import Setting
 
@@ -57,6 +59,13 @@ def note_run(out: Path, **facts: Any) -> None:
     """Append one run (command, machine, duration ...) to the folder's list."""
     with (out / RUNS_FILE).open("a", encoding="utf-8") as file:
         file.write(json.dumps(facts, allow_nan=False) + "\n")
+
+
+def note_cases(out: Path, machine: Machine, command: str, cases: int, began_s: float) -> None:
+    """Append a run that measured `cases` since `began_s` (monotonic); one without any leaves no note."""
+    if cases:
+        seconds = round(time.monotonic() - began_s, 1)
+        note_run(out, command=command, machine=machine.sentence(), cases=cases, seconds=seconds)
 
 
 def runs_of(out: Path) -> list[dict[str, Any]]:

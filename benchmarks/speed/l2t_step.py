@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.machine import this_machine
-from benchmarks.quality.folder import note_run
+from benchmarks.quality.folder import note_cases
 from benchmarks.records import Record, RecordBook
 from benchmarks.speed.plan import Bar
 from benchmarks.speed.stopwatch import in_turns
@@ -85,10 +85,7 @@ def run_l2t_step(
         for record in _records(timings, sizes, machine.commit):
             book.add(record)
         book.add(replace(wanted[-1], value=bench.cosine(), commit=machine.commit))
-        note_run(
-            out, command=command, machine=machine.sentence(), cases=1,
-            seconds=round(time.monotonic() - began_s, 1),
-        )  # fmt: skip
+        note_cases(out, machine, command, 1, began_s)
     mine = [record for record in book if record.bench == BENCH and record.method == wanted[0].method]
     console.print(_table(mine))
     return [_missed(record) for record in mine if not _cleared(record)]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.machine import this_machine
-from benchmarks.quality.folder import note_run
+from benchmarks.quality.folder import note_cases
 from benchmarks.records import Record, RecordBook
 from transplant.errors import BenchmarkFailed
 
@@ -61,9 +61,7 @@ def run_planner(out: Path, console: Console, *, repetitions: int, command: str) 
         ran += 1
     records = [record for record in book if record.bench == BENCH]
     console.print(_table(records))
-    if ran:
-        seconds = round(time.monotonic() - began_s, 1)
-        note_run(out, command=command, machine=machine.sentence(), cases=ran, seconds=seconds)
+    note_cases(out, machine, command, ran, began_s)
     return [missed for record in records for missed in _missed(record)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmarks.machine import this_machine
-from benchmarks.quality.folder import note_run
+from benchmarks.quality.folder import note_cases
 from benchmarks.records import RecordBook
 from benchmarks.speed.measure import measured, metrics_of
 from benchmarks.speed.plan import BARS
@@ -51,14 +51,7 @@ def run_speed(
     benches = {case.bench.value for case in cases}
     records = [record for record in book if record.bench in benches and record.method in wanted]
     console.print(_table(records))
-    if ran:
-        note_run(
-            out,
-            command=command,
-            machine=machine.sentence(),
-            cases=ran,
-            seconds=round(time.monotonic() - began_s, 1),
-        )
+    note_cases(out, machine, command, ran, began_s)
     return [_missed(record) for record in records if _has_missed(record)]
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from benchmarks.machine import this_machine
-from benchmarks.quality.folder import note_run
+from benchmarks.quality.folder import note_cases
 from benchmarks.records import Record, RecordBook
 from benchmarks.speed.plan import Bar
 from benchmarks.speed.serve_child import in_own_process
@@ -83,14 +83,7 @@ def run_serve(
         ran += 1
     records = [record for record in book if record.bench == BENCH]
     console.print(_table(records))
-    if ran:
-        note_run(
-            out,
-            command=command,
-            machine=machine.sentence(),
-            cases=ran,
-            seconds=round(time.monotonic() - began_s, 1),
-        )
+    note_cases(out, machine, command, ran, began_s)
     missed = [(record, bar) for record in records if (bar := bar_of(record)) and not bar.cleared_by(record)]
     return [
         f"{record.metric}, {_what(record)}: {record.ratio:.3g}; the bar is {bar.sentence()}"

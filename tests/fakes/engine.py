@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from central.merge.orders import WorkOrder
+    from central.runners.engine import Engine
 
 
 class FakeEngine:
@@ -60,3 +61,12 @@ class FakeEngine:
         self.missing = reason
         self.endings += [Lost(key, reason) for key in self.orders]
         self.orders.clear()
+
+
+def ready(engine: Engine) -> bool:
+    """Tell whether an engine takes orders now; asking starts it."""
+    try:
+        engine.ensure_ready()
+    except MergeEngineUnavailable:
+        return False
+    return True

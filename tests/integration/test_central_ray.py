@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+from fakes.engine import ready
 from fakes.real_center import real_center
 from fakes.waiting import wait
 from test_central_merge import both_made, settle, versions
@@ -44,14 +45,6 @@ def test_ray_and_threads_learn_the_same_adapters_through_the_death_of_a_driver(t
         wait(lambda: center.serving._engine._driver not in (None, driver), timeout_s=60)  # a new one
         settle(client, "cat", timeout_s=90)
         assert {route.adapter for route in versions(client, 3)[-1].routes} == local
-
-
-def ready(engine):
-    try:
-        engine.ensure_ready()
-    except MergeEngineUnavailable:
-        return False
-    return True
 
 
 def test_a_ray_that_cannot_start_is_said_with_its_reason():

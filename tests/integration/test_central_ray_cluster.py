@@ -9,11 +9,11 @@ import sys
 from contextlib import contextmanager
 
 import pytest
+from fakes.engine import ready
 from fakes.turned_center import World, accept
 from fakes.waiting import wait
 
 from central.runners.ray import RayEngine
-from transplant.errors import MergeEngineUnavailable
 from transplant.types import Task
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
@@ -167,11 +167,3 @@ def test_a_center_that_is_killed_finds_its_merges_running(cluster, tmp_path):
         assert least >= min(before.values()), "who begins anew, or at a checkpoint, tells earlier steps"
         assert all(events(world, key).count("VersionPublished") == 1 for key in keys)
         assert adapters(world) == undisturbed(tmp_path / "calm")
-
-
-def ready(engine):
-    try:
-        engine.ensure_ready()
-    except MergeEngineUnavailable:
-        return False
-    return True

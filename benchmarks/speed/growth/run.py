@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmarks.machine import this_machine
-from benchmarks.quality.folder import note_run
+from benchmarks.quality.folder import note_cases
 from benchmarks.records import RecordBook
 from benchmarks.speed.growth.measure import BENCH, measured, record
 from benchmarks.speed.plan import Bar
@@ -61,8 +61,7 @@ def run_growth(
             shutil.rmtree(folder)
         for each in figures.records(machine.commit):
             book.add(each)
-        seconds = round(time.monotonic() - began_s, 1)
-        note_run(out, command=command, machine=machine.sentence(), cases=1, seconds=seconds)
+        note_cases(out, machine, command, 1, began_s)
     wanted = record(size, workers, "", 0.0, "").method
     records = [each for each in book if each.bench == BENCH and each.method == wanted]
     console.print(_table(records))

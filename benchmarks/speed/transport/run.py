@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmarks.machine import this_machine
-from benchmarks.quality.folder import note_run
+from benchmarks.quality.folder import note_cases
 from benchmarks.records import RecordBook
 from benchmarks.speed.transport.measure import BENCH, FLOWER, MIB, PLAIN, Figures, measured
 
@@ -42,13 +42,7 @@ def run_transport(sizes: Sizes, out: Path, console: Console, *, command: str) ->
         )
         for record in figures.records(machine.commit):
             book.add(record)
-        note_run(
-            out,
-            command=command,
-            machine=machine.sentence(),
-            cases=1,
-            seconds=round(time.monotonic() - began_s, 1),
-        )
+        note_cases(out, machine, command, 1, began_s)
     records = [record for record in book if record.bench == BENCH]
     console.print(_table(records))
     return [sentence for record in records if (sentence := missed(record))]
