@@ -160,11 +160,6 @@ class MergesBook:
             found.append(known)
         return tuple(found)
 
-    def ended_count(self) -> int:
-        """Return how many merges have ended."""
-        ended = MergeRow.state.in_([state.value for state in ENDED])
-        return self._session.scalar(select(func.count()).select_from(MergeRow).where(ended)) or 0
-
     def _attempts(self) -> dict[str, tuple[Ending, Attempt]]:
         """Return how each merge ended that did and was not published, by the last step that it took."""
         unpublished = [state.value for state in ENDED - {MergeState.PUBLISHED}]
