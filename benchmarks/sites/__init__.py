@@ -1,0 +1,1 @@
+"""Simulated federations of many sites: transplanting beside what a user would pick instead."""
