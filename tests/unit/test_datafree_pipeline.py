@@ -95,6 +95,27 @@ def test_a_resumed_pipeline_ends_with_the_same_bits(problem: AdapterProblem, che
     assert whole.figures == resumed.figures
 
 
+def test_one_that_has_arrived_goes_over_to_the_end_of_its_schedule(
+    problem: AdapterProblem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(CONFIG, steps=96)
+    monkeypatch.setattr("transplant.datafree.pipeline._EXPLAINED", 0.8)  # random weights come so far
+    same = replace(
+        problem,
+        host_category_module=problem.category_module,
+        host_task_module=problem.teacher,
+        host_architecture=problem.architecture,
+    )
+    saved: list[bytes] = []
+    short = run_learner(TransplantLearner(), same, config, save=saved.append)
+    assert short.figures["steps"] == 96 / 12 + 96 / 8
+    resumed = run_learner(TransplantLearner(), same, config, resume=saved[-1])
+    for name, tensor in short.adapter.state_dict().items():
+        assert torch.equal(tensor, resumed.adapter.state_dict()[name]), name
+    assert short.figures == resumed.figures
+    assert run_learner(TransplantLearner(), problem, config).figures["steps"] == 96
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_labelled_samples_join_the_batches(problem: AdapterProblem, precision: Precision) -> None:
     generator = torch.Generator().manual_seed(0)
