@@ -132,6 +132,15 @@ def quality(
         str | None, typer.Option(help="of x at disclosure none: procedural, noise, inverted")
     ] = None,
     synthetic: Annotated[str | None, typer.Option(help="how many synthetic images")] = None,
+    teacher_images: Annotated[
+        str | None, typer.Option(help="of exp2, exp3: how many pictures with its category a site has [all]")
+    ] = None,
+    teacher_transfer: Annotated[
+        str | None,
+        typer.Option(
+            help="of exp2, exp3: none, layer, l2t, at, fm, lwf: how teachers borrow from the host's"
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="of the teachers")] = None,
     steps: Annotated[int | None, typer.Option(help="of the adapters")] = None,
     precision: Annotated[
@@ -174,7 +183,8 @@ def quality(
     plan = plan_of(
         bench, data=data, arch=arch, seeds=seeds, samples=samples, methods=methods, disclosure=disclosure,
         categories=categories, hosts=hosts, tasks=tasks, layers=layers, kernel=kernel, ship=ship,
-        sources=sources, synthetic=synthetic, epochs=epochs, steps=steps, precision=precision,
+        sources=sources, synthetic=synthetic, teacher_images=teacher_images,
+        teacher_transfer=teacher_transfer, epochs=epochs, steps=steps, precision=precision,
     )  # fmt: skip
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     ran = run_quality(

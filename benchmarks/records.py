@@ -25,8 +25,9 @@ class Record:
 
     `host` names the g_S of a transplanted route, `ship` what the site shipped where that is not modules,
     `source` what x was synthesised from where `disclosure` does not say it (or the nets that lent their
-    knowledge), `retained` how many layers were kept from a source net, and `image_count` is how many images
-    `value` was measured on.
+    knowledge), `retained` how many layers were kept from a source net, `teacher_images` how many images with
+    its category a teacher had and `teacher_transfer` how it borrowed, where that is not all and not at all,
+    and `image_count` is how many images `value` was measured on.
     """
 
     bench: str
@@ -48,6 +49,8 @@ class Record:
     source: str | None = None
     synthetic_images: int | None = None
     retained: int | None = None
+    teacher_images: int | None = None
+    teacher_transfer: str | None = None
     teacher: float | None = None
     floor: float | None = None
     baseline: float | None = None
@@ -73,6 +76,7 @@ class Record:
 _KEY = (
     "bench", "metric", "unit", "data", "arch", "method", "disclosure", "samples", "seed",
     "category", "task", "layers", "kernel", "host", "ship", "source", "synthetic_images", "retained",
+    "teacher_images", "teacher_transfer",
 )  # fmt: skip
 
 

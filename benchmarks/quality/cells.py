@@ -20,6 +20,10 @@ EXTRA_METRICS = {"agreement": "percent", "gap_closed": "percent", "bytes_up": "b
 """What else every cell records, with its unit. `gap_closed` is the share of the way floor -> teacher."""
 
 
+_LATER = ("teacher_images", "teacher_transfer")
+"""Fields that cells had not at first: where they are not used, names of files are what they were."""
+
+
 class Bench(StrEnum):
     """The quality benches."""
 
@@ -51,6 +55,8 @@ class Cell:
         ship: "modules" (g_T travels) or "outputs" (g_T stays at home and answers a probe).
         source: what x is synthesised from where that does not follow from `disclosure`.
         synthetic_images: how many, where that is not left to the learner.
+        teacher_images: how many pictures with the category (and as many without) the site has; None: all.
+        teacher_transfer: how its teacher borrowed from the host's while it was trained; None: not at all.
     """
 
     bench: str
@@ -68,6 +74,8 @@ class Cell:
     ship: str = "modules"
     source: str | None = None
     synthetic_images: int | None = None
+    teacher_images: int | None = None
+    teacher_transfer: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a JSON document."""
@@ -82,7 +90,9 @@ class Cell:
     @property
     def digest(self) -> str:
         """Return a name for the files of this cell."""
-        return sha256_hex(canonical_json(self.to_dict()))[:20]
+        chosen = self.to_dict()
+        plain = {name: chosen[name] for name in chosen if name not in _LATER or chosen[name] is not None}
+        return sha256_hex(canonical_json(plain))[:20]
 
     def record(self, metric: str, value: float, unit: str = "percent", **measured: Any) -> Record:
         """Return one measure of this cell; `measured` are the record's fields that are not choices."""
@@ -99,6 +109,10 @@ class Cell:
             f"{self.category} into {self.host}" if self.category != self.host else f"{self.category} itself"
         )
         known = "" if self.disclosure == "none" else f" {self.disclosure}"
+        if self.teacher_images is not None:
+            where += f" (teacher of {self.teacher_images} images)"
+        if self.teacher_transfer is not None:
+            where += f" (transfer {self.teacher_transfer})"
         return (
             f"{self.bench} {where}, {self.task}, {self.method}{known}, {self.samples} labels, "
             f"{self.layers} layers {self.kernel}x{self.kernel}, seed {self.seed}"

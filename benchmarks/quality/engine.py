@@ -78,7 +78,8 @@ def run_cells(
         _shown(console, len(teaching) + len(jobs)) as tell,
         _engine(min(workers, max(len(teaching), len(jobs))), threads) as engine,
     ):
-        for batch in (teaching, jobs):
+        lending = [job for job in teaching if not job.borrows]
+        for batch in (lending, [job for job in teaching if job.borrows], jobs):
             for place, outcome in engine.run([job.to_json() for job in batch]):
                 job, told = batch[place], json.loads(outcome)
                 if "fault" in told:

@@ -31,6 +31,8 @@ def plan_of(
     ship: str | None = None,
     sources: str | None = None,
     synthetic: str | None = None,
+    teacher_images: str | None = None,
+    teacher_transfer: str | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     precision: str | None = None,
@@ -65,11 +67,18 @@ def plan_of(
             ships=words_of("--ship", ship) or ("modules",),
             sources=words_of("--sources", sources) or (None,),
             synthetic_images=numbers_of("--synthetic", synthetic) or experiment.synthetic_images,
+            teacher_images=numbers_of("--teacher-images", teacher_images) or (None,),
+            teacher_transfers=_transfers(teacher_transfer),
             epochs=epochs,
             steps=steps,
             precision=precision or fast_precision(),
         )
     )
+
+
+def _transfers(text: str | None) -> tuple[str | None, ...]:
+    words = words_of("--teacher-transfer", text) or ("none",)
+    return tuple(None if word == "none" else word for word in words)
 
 
 def _default_hosts(experiment: Experiment, data: str) -> tuple[str | None, ...]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.quality import ablation, exp1, exp2, exp3, table4
 from benchmarks.quality.cells import Bench, Cell
+from benchmarks.quality.few_images import FEWEST
 from benchmarks.quality.methods import METHODS, skip_reason
+from edge.teach.borrowing import Transfer
 from transplant.errors import InvalidSettings
 from transplant.nets.architecture_table import DEFAULT as ARCHITECTURES
 from transplant.types import Task, checked_name
@@ -25,6 +27,7 @@ EXPERIMENTS: dict[Bench, Experiment] = {
 DISCLOSURES = ("none", "scale", "moments", "pca", "proxy")
 SHIPS = ("modules", "outputs")
 SOURCES = ("procedural", "noise", "inverted")
+TRANSFERS = tuple(each.value for each in Transfer if each is not Transfer.NONE)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,8 @@ class Plan:
     ships: tuple[str, ...] = ("modules",)
     sources: tuple[str | None, ...] = (None,)
     synthetic_images: tuple[int | None, ...] = (None,)
+    teacher_images: tuple[int | None, ...] = (None,)
+    teacher_transfers: tuple[str | None, ...] = (None,)
     epochs: int | None = None
     steps: int | None = None
     precision: str = "float32"
@@ -93,6 +98,7 @@ def planned(plan: Plan) -> Grid:
                 bench=plan.bench.value, data=plan.data, arch=plan.arch, method=method, disclosure=disclosure,
                 samples=samples, seed=seed, category=category, host=host, task=task, layers=variant.layers,
                 kernel=variant.kernel, ship=ship, source=source, synthetic_images=synthetic,
+                teacher_images=variant.teacher_images, teacher_transfer=variant.teacher_transfer,
             )  # fmt: skip
             cells[cell] = None
     return Grid(tuple(cells), tuple(skipped))
@@ -109,6 +115,8 @@ class _Variant:
     ship: str
     source: str | None
     synthetic_images: int | None
+    teacher_images: int | None
+    teacher_transfer: str | None
 
 
 def _variants(plan: Plan) -> Iterator[_Variant]:
@@ -120,6 +128,8 @@ def _variants(plan: Plan) -> Iterator[_Variant]:
         "ship": plan.ships,
         "source": plan.sources,
         "synthetic_images": plan.synthetic_images,
+        "teacher_images": plan.teacher_images,
+        "teacher_transfer": plan.teacher_transfers,
     }
     if not plan.experiment.one_at_a_time:
         for chosen in product(*grids.values()):
@@ -157,6 +167,11 @@ def checked_plan(plan: Plan) -> Plan:
     _at_least("--layers", plan.layers, 1)
     _at_least("--kernel", plan.kernels, 1)
     _at_least("--synthetic", [count for count in plan.synthetic_images if count is not None], 1)
+    _known("--teacher-transfer", [each for each in plan.teacher_transfers if each is not None], TRANSFERS)
+    _at_least("--teacher-images", [count for count in plan.teacher_images if count is not None], FEWEST)
+    few = (plan.teacher_images, plan.teacher_transfers) != ((None,), (None,))
+    if few and plan.bench not in (Bench.EXP2, Bench.EXP3):
+        raise InvalidSettings("--teacher-images and --teacher-transfer are for exp2 and exp3")
     _at_least("--epochs", [] if plan.epochs is None else [plan.epochs], 1)
     _at_least("--steps", [] if plan.steps is None else [plan.steps], 1)
     even = [kernel for kernel in plan.kernels if kernel % 2 == 0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.journey.figures import write_whole
 from benchmarks.quality.cells import METRICS, Bench
+from benchmarks.quality.few_table import few_parts
 from benchmarks.quality.folder import runs_of
 from benchmarks.quality.gallery import inner_pictures, table_pictures
 from benchmarks.quality.paper import paper_table
@@ -64,6 +65,7 @@ def markdown(directory: Path, records: Sequence[Record], pictures: Path) -> str:
         parts += [
             _shown(caption, each, directory) for caption, each in table_pictures(key, mine, extras, pictures)
         ]
+    parts += few_parts(records)
     parts += transfer_parts(
         directory, records, pictures, lambda caption, path: _shown(caption, path, directory)
     )

@@ -20,7 +20,7 @@ from benchmarks.quality.proxy import proxy_images
 from benchmarks.quality.samples import labelled_samples
 from benchmarks.quality.shipping import probed, shipped_bytes, state_digest
 from benchmarks.quality.site_data import SiteKey
-from benchmarks.quality.teachers import KnownTeacher, TeacherKey, load_teacher, recipe_of
+from benchmarks.quality.teachers import KnownTeacher, TeacherKey, load_teacher, recipe_of, recipe_of_few
 from central.merge.learn import learner_of
 from edge.datasets.site_dataset import Split
 from transplant.artifact.digest import derive_seed
@@ -75,9 +75,18 @@ class Setting:
         return self.out / "teachers"
 
     def teacher_key(self, cell: Cell, category: str) -> TeacherKey:
-        """Return the teacher of one category in a cell (its own, or its host's)."""
+        """Return the teacher of one category in a cell (its own, or its host's).
+
+        A host was trained on all of its data; its teacher is the one that lends.
+        """
         site = SiteKey(cell.data, category, cell.seed, self.out / "data", self.data_root)
-        return TeacherKey(site, cell.arch, recipe_of(cell.data, cell.seed, self.epochs, self.precision))
+        recipe = recipe_of(cell.data, cell.seed, self.epochs, self.precision)
+        if category == cell.host or (cell.teacher_images, cell.teacher_transfer) == (None, None):
+            return TeacherKey(site, cell.arch, recipe)
+        if self.epochs is None:
+            recipe = recipe_of_few(recipe, cell.teacher_images)
+        lender = None if cell.teacher_transfer is None else self.teacher_key(cell, cell.host)
+        return TeacherKey(site, cell.arch, recipe, cell.teacher_images, cell.teacher_transfer, lender)
 
 
 def run_cell(cell: Cell, setting: Setting) -> list[Record]:
@@ -114,7 +123,7 @@ def run_cell(cell: Cell, setting: Setting) -> list[Record]:
 
 def problem_of(cell: Cell, setting: Setting, teacher: KnownTeacher, host: KnownTeacher) -> AdapterProblem:
     """Return what a cell's learner is given: nothing that its method and disclosure do not entitle it to."""
-    site = setting.teacher_key(cell, cell.category).site
+    site = setting.teacher_key(cell, cell.category).data
     f, g_teacher = teacher.category_module, teacher.task_module(cell.task)
     # The paper's methods take the disclosed scale for granted; ours get it where the site tells it.
     scaled = METHODS[cell.method].papers or cell.disclosure not in ("none", "proxy")
@@ -191,7 +200,7 @@ def _statistics(key: TeacherKey, folder: Path, level: str) -> DisclosedStatistic
     from transplant.datafree.feature_statistics import collect_statistics
 
     teacher = load_teacher(key, folder)
-    train = key.site.load(Split.TRAIN)
+    train = key.data.load(Split.TRAIN)
     batches = zip(train.images.split(256), train.labels.split(256), strict=True)
     return collect_statistics(teacher.category_module, batches, Disclosure(level))
 

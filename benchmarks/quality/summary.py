@@ -77,15 +77,25 @@ def summarise(records: Sequence[Record]) -> Summary:
 
 
 def tables_of(records: Iterable[Record]) -> dict[TableKey, list[Record]]:
-    """Sort the records that are compared with teachers into tables, in the order of the experiments."""
+    """Sort the records that are compared with teachers into tables, in the order of the experiments.
+
+    Those of teachers that had few images, or borrowed, have tables of their own (`few_table`).
+    """
     tables: dict[TableKey, list[Record]] = {}
     for record in records:
         if record.bench not in QUALITY_BENCHES or record.task is None:
             continue
         if record.metric not in METRICS[Task(record.task)]:
             continue
+        if is_of_few(record):
+            continue
         tables.setdefault(table_key(record), []).append(record)
     return dict(sorted(tables.items(), key=lambda item: _order(item[0])))
+
+
+def is_of_few(record: Record) -> bool:
+    """Tell whether a record is of a teacher that had few images, or borrowed."""
+    return record.teacher_images is not None or record.teacher_transfer is not None
 
 
 def table_key(record: Record) -> TableKey:
@@ -111,6 +121,8 @@ def row_label(record: Record) -> str:
     if record.bench == _ABLATION:
         known += [f"{record.layers} layers", f"{record.kernel}x{record.kernel}", f"into {record.host}"]
     known += [f"{record.synthetic_images} synthetic"] if record.synthetic_images else []
+    known += [f"teachers of {record.teacher_images} images"] if record.teacher_images else []
+    known += [f"transfer {record.teacher_transfer}"] if record.teacher_transfer else []
     return f"{record.method} ({', '.join(known)})" if known else str(record.method)
 
 

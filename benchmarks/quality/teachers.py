@@ -7,8 +7,8 @@ A training that was interrupted goes on behind its last epoch (`edge.teach`).
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,15 +17,18 @@ from safetensors.torch import load, save
 from torch import nn
 
 from benchmarks.quality.cost import Meter
+from benchmarks.quality.few_images import FewImagesData, epochs_of_few
 from edge.datasets.site_dataset import Split
+from edge.teach.borrowing import Loan, Transfer
 from edge.teach.checkpoint import discard_checkpoint
+from edge.teach.lender import lender_of
 from edge.teach.recipe import Recipe, default_epochs
 from edge.teach.teach import teach
 from edge.teach.teaching import measured
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.durable_file import write_durably
 from transplant.errors import CheckpointInvalid
-from transplant.nets.architecture_table import default_architecture
+from transplant.nets.architecture_table import default_architecture, image_px
 from transplant.nets.measures import floor, mean_norm
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
@@ -35,32 +38,55 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.quality.site_data import SiteKey
+    from edge.datasets.site_dataset import SiteData
 
 _NORM_IMAGES = 1000
 
 
 @dataclass(frozen=True)
 class TeacherKey:
-    """Everything that a teacher is a function of, besides the code."""
+    """Everything that a teacher is a function of, besides the code.
+
+    Args:
+        site: whose data.
+        arch: entry of the architecture table.
+        recipe: how it is trained.
+        images: how many pictures with its category, and as many without, the site has; None: all.
+        transfer: how it borrows from `lender`; None: not at all.
+        lender: the teacher that it borrows from.
+    """
 
     site: SiteKey
     arch: str
     recipe: Recipe
+    images: int | None = None
+    transfer: str | None = None
+    lender: TeacherKey | None = None
+
+    @cached_property
+    def data(self) -> SiteData:
+        """Return what the site has."""
+        return self.site if self.images is None else FewImagesData(self.site, self.images, self.site.seed)
 
     @property
     def digest(self) -> str:
         """Return the name of the teacher's files; the place of the data is not part of it."""
-        return sha256_hex(
-            canonical_json(
-                {
-                    "data": self.site.data,
-                    "category": self.site.category,
-                    "seed": self.site.seed,
-                    "arch": self.arch,
-                    "recipe": self.recipe.to_dict(),
-                }
-            )
-        )[:20]
+        return sha256_hex(canonical_json(self.inputs()))[:20]
+
+    def inputs(self) -> dict[str, Any]:
+        """Return what the digest is of, as JSON values."""
+        inputs: dict[str, Any] = {
+            "data": self.site.data,
+            "category": self.site.category,
+            "seed": self.site.seed,
+            "arch": self.arch,
+            "recipe": self.recipe.to_dict(),
+        }
+        if self.images is not None:
+            inputs["images"] = self.images
+        if self.transfer is not None and self.lender is not None:
+            inputs |= {"transfer": self.transfer, "lender": self.lender.digest}
+        return inputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +123,14 @@ def recipe_of(data: str, seed: int, epochs: int | None, precision: str) -> Recip
     )
 
 
+def recipe_of_few(recipe: Recipe, images: int | None) -> Recipe:
+    """Return the recipe for a site of few images: as many steps, in more of its short epochs."""
+    if images is None:
+        return recipe
+    epochs = epochs_of_few(images, recipe.batch_size, recipe.epochs)
+    return replace(recipe, epochs=epochs, patience=max(recipe.patience, epochs // 2))
+
+
 def is_trained(key: TeacherKey, folder: Path) -> bool:
     """Tell whether the teacher is there."""
     return _document_path(key, folder).is_file()
@@ -108,11 +142,10 @@ def train_teacher(key: TeacherKey, folder: Path) -> None:
         return
     workspace = folder / f"{key.digest}.training"
     with Meter() as meter:
-        teacher = teach(key.site, key.arch, key.recipe, workspace)
-    test = key.site.load(Split.TEST)
+        teacher = teach(key.data, key.arch, key.recipe, workspace, loan=_loan(key, folder))
+    test = key.data.load(Split.TEST)
     document = {
-        "inputs": {"data": key.site.data, "category": key.site.category, "seed": key.site.seed,
-                   "arch": key.arch, "recipe": key.recipe.to_dict()},
+        "inputs": key.inputs(),
         "tasks": [task.value for task in teacher.tasks],
         "epochs": teacher.epochs,
         "test_fingerprint": test.fingerprint,
@@ -120,7 +153,7 @@ def train_teacher(key: TeacherKey, folder: Path) -> None:
         "floors": {task.value: floor([test.examples(task)[1]], task) for task in teacher.tasks},
         "image_counts": {task.value: len(test.examples(task)[0]) for task in teacher.tasks},
         "mean_norm": mean_norm(
-            teacher.net.category_module, key.site.load(Split.TRAIN).images[:_NORM_IMAGES]
+            teacher.net.category_module, key.data.load(Split.TRAIN).images[:_NORM_IMAGES]
         ),
         "cost": meter.figures(),
     }  # fmt: skip
@@ -129,6 +162,17 @@ def train_teacher(key: TeacherKey, folder: Path) -> None:
     write_durably(_document_path(key, folder), json.dumps(document, indent=1, sort_keys=True).encode())
     discard_checkpoint(workspace)
     workspace.rmdir()
+
+
+def _loan(key: TeacherKey, folder: Path) -> Loan | None:
+    """Return what a teacher borrows: f and the classification module of another, which must be trained."""
+    if key.transfer is None or key.lender is None:
+        return None
+    known = load_teacher(key.lender, folder)
+    parts = [known.category_module, known.task_module(Task.CLASSIFICATION)]
+    digests = (sha256_hex(_weights_path(key.lender, folder).read_bytes()),)
+    name = f"the teacher of {key.lender.site.category}"
+    return Loan(Transfer(key.transfer), lender_of(name, digests, parts, image_px(known.architecture)))
 
 
 @lru_cache(maxsize=2)

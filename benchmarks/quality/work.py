@@ -39,10 +39,23 @@ class Job:
             setting[name] = None if setting[name] is None else Path(setting[name])
         return cls(Cell.from_dict(content["cell"]), Setting(**setting), content["category"])
 
+    @property
+    def borrows(self) -> bool:
+        """Tell whether this trains a teacher that needs another one to be trained before."""
+        if self.category is None:
+            return False
+        return self.setting.teacher_key(self.cell, self.category).lender is not None
+
     def sentence(self) -> str:
         """Return a few words for a line of progress."""
         if self.category is None:
             return self.cell.sentence()
+        if self.category != self.cell.host and self.cell.teacher_images is not None:
+            transfer = self.cell.teacher_transfer or "none"
+            return (
+                f"teacher of {self.category} with {self.cell.teacher_images} images, transfer {transfer}, "
+                f"seed {self.cell.seed}"
+            )
         return f"teacher of {self.category}, {self.cell.data}, {self.cell.arch}, seed {self.cell.seed}"
 
 

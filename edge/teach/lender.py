@@ -121,9 +121,13 @@ def _from_files(name: str, folder: Path, module_id: str, site: str | None) -> Le
                 f"{each.category} ({each.module_id[:12]}): choose another --from, or ask that site"
             )
     parts = [freeze(load_module(each, payload_path(folder, each.module_id))) for each in manifests]
-    net = nn.Sequential(*parts)
     digests = tuple(each.module_id for each in manifests)
-    side = image_px(manifest.architecture.to_type())
+    return lender_of(name, digests, parts, image_px(manifest.architecture.to_type()))
+
+
+def lender_of(name: str, digests: tuple[str, ...], parts: list[nn.Module], side: int) -> Lender:
+    """Return what frozen modules lend: f alone, or f and a task module behind it; `side` of its images."""
+    net = nn.Sequential(*parts)
     return Lender(name, digests, TappedNet(net, pool_inputs(net)).eval(), _chain(net), len(parts) == 2, side)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
 from benchmarks.quality import run_cell as cell_runner
 from benchmarks.quality.cells import Bench
+from benchmarks.quality.few_images import FewImagesData
 from benchmarks.quality.flags import plan_of
 from benchmarks.quality.leave_one_out import LeaveOneOutData
 from benchmarks.quality.report_page import write_page
@@ -24,6 +27,8 @@ from transplant.errors import BenchmarkFailed, CheckpointInvalid, InvalidSetting
 from transplant.types import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmarks.quality.plan import Plan
 
 COUNTS = {Split.TRAIN: 160, Split.VALIDATION: 40, Split.TEST: 80}
@@ -134,6 +139,52 @@ def test_an_interrupted_run_goes_on_and_a_damaged_teacher_is_named(tmp_path: Pat
         load_teacher(
             TeacherKey(site, "vgg_small", recipe_of("scenes", 0, 1, "float32")), tmp_path / "teachers"
         )
+
+
+def test_teachers_of_few_images_borrow_from_the_hosts(tmp_path: Path):
+    _draw(tmp_path, "digit-0", "digit-1")
+    plan = plan_of(
+        "exp2", data="scenes", seeds="0", samples="0", methods="back-distill", categories="digit-1",
+        teacher_images="12", teacher_transfer="none,layer,fm", epochs=1, steps=2, precision="float32",
+    )  # fmt: skip
+    assert _run(plan, tmp_path) == (4, 3), "the host's and three of digit-1"
+    assert _run(plan, tmp_path) == (0, 0)
+    records = [record for record in read_records(tmp_path) if record.metric == "error"]
+    assert {(record.teacher_images, record.teacher_transfer) for record in records} == {
+        (12, None), (12, "layer"), (12, "fm"),
+    }  # fmt: skip
+    host = _weights(tmp_path, lambda inputs: "images" not in inputs)
+    layered = _weights(tmp_path, lambda inputs: inputs.get("transfer") == "layer")
+    alone = _weights(tmp_path, lambda inputs: "images" in inputs and "transfer" not in inputs)
+    lowest = next(name for name in host if name.startswith("category_module") and name.endswith("weight"))
+    assert torch.equal(host[lowest], layered[lowest]), "the lowest layer was retained"
+    assert not torch.equal(host[lowest], alone[lowest])
+    page = write_page(tmp_path, read_records(tmp_path)).read_text()
+    assert "## Teachers of few images" in page
+    assert "| 12 | layer |" in page
+
+
+def _weights(out: Path, wanted: Callable[[dict[str, object]], bool]) -> dict[str, torch.Tensor]:
+    """Return the weights of the one teacher whose inputs are wanted."""
+    (found,) = [
+        path for path in (out / "teachers").glob("*.json") if wanted(json.loads(path.read_bytes())["inputs"])
+    ]
+    return load_file(found.with_suffix(".safetensors"))
+
+
+def test_few_images_are_split_and_the_test_stays_whole(tmp_path: Path):
+    _draw(tmp_path, "digit-1")
+    whole = SiteKey("scenes", "digit-1", 0, tmp_path / "data", Path())
+    few = FewImagesData(whole, 10, 3)
+    train, validation = few.load(Split.TRAIN), few.load(Split.VALIDATION)
+    assert (len(train), len(validation)) == (16, 4)
+    assert int(train.labels.sum()) == 8
+    assert int(validation.labels.sum()) == 2
+    shown = {image.numpy().tobytes() for image in train.images}
+    assert not shown & {image.numpy().tobytes() for image in validation.images}
+    assert few.load(Split.TEST).fingerprint == whole.load(Split.TEST).fingerprint
+    with pytest.raises(InvalidSettings, match="--teacher-images 1000"):
+        FewImagesData(whole, 1000, 3).load(Split.TRAIN)
 
 
 def test_a_changed_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
@@ -23,9 +23,6 @@ from transplant.errors import BenchmarkFailed, DatasetInvalid, InvalidName, Inva
 from transplant.nets.learner_config import METHODS as LEARNED
 from transplant.nets.learner_config import LearnerConfig
 from transplant.types import Task
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SMALL = {"data": "cifar10", "seeds": "0,1", "samples": "0,10", "categories": "cat,horse"}
 
@@ -54,6 +51,25 @@ def test_a_grid_is_every_meaningful_combination_once():
         "direct-learn needs labelled samples: no cell at 0 samples",
         "closed-form looks at no label: only its cell at 0 samples is run",
     )
+
+
+def test_teachers_of_few_images_are_cells_of_their_own():
+    flags = {"data": "cifar10", "seeds": "0", "samples": "0", "categories": "cat", "methods": "back-distill"}
+    cells = planned(plan_of("exp2", teacher_images="20,50", teacher_transfer="none,l2t", **flags)).cells
+    assert {(cell.teacher_images, cell.teacher_transfer) for cell in cells} == {
+        (20, None), (20, "l2t"), (50, None), (50, "l2t"),
+    }  # fmt: skip
+    setting = Setting(Path("out"), Path("out"), None, None, None, "float32", 0, "none")
+    keys = [setting.teacher_key(cell, "cat") for cell in cells]
+    assert len({key.digest for key in keys}) == len(cells)
+    hosts = {setting.teacher_key(cell, "dog").digest for cell in cells}
+    assert hosts == {key.lender.digest for key in keys if key.lender is not None}
+    plain = planned(plan_of("exp2", **flags)).cells[0]
+    assert setting.teacher_key(plain, "dog").digest in hosts, "hosts have all of their images"
+    with pytest.raises(InvalidSettings, match="--teacher-transfer takes layer"):
+        plan_of("exp2", teacher_transfer="magic", **flags)
+    with pytest.raises(InvalidSettings, match="exp2 and exp3"):
+        plan_of("exp1", teacher_images="20", **flags)
 
 
 def test_planning_the_same_flags_gives_the_same_cells_in_the_same_order():
