@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from central.merge.events import AdapterLearned, EngineMissed, LearningFailed, WorkerDied
 from central.registry.audit_book import CENTRAL, Action
 from central.registry.events_book import MODULE_ACCEPTED
-from central.runners.engine import Died, Finished
+from central.runners.engine import Died, Finished, Hindered
 from central.usecases.move_merge import feed, move_merge
 from transplant.artifact.codec import verify_payload
 from transplant.artifact.manifest import parse_manifest
@@ -26,7 +26,7 @@ def take_ending(center: Center, ending: Ending) -> bool:
         return False
     if not isinstance(ending, Finished):
         feed(center, key, EngineMissed(ending.reason))
-        return False
+        return isinstance(ending, Hindered)
     outcome = center.workshop.bench(key).outcome()
     if outcome is None:
         feed(center, key, WorkerDied("the worker ended without a result"))

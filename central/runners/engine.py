@@ -38,7 +38,15 @@ class Lost:
     reason: str
 
 
-Ending = Finished | Died | Lost
+@dataclass(frozen=True)
+class Hindered:
+    """The worker could not even leave its outcome, for a reason that passes: no room on the disk, say."""
+
+    merge_key: str
+    reason: str
+
+
+Ending = Finished | Died | Lost | Hindered
 
 
 class Engine(Protocol):

@@ -21,6 +21,7 @@ from ray.exceptions import OutOfMemoryError, RayError, RayTaskError, WorkerCrash
 from central.merge.orders import WorkOrder, order_from_json
 from central.runners.placement import Machine, machines_of, options_of
 from central.runners.ray_worker import work
+from transplant.errors import TransplantError
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +131,9 @@ async def _ending(merge_key: str, reference: Any) -> dict[str, str]:
     try:
         await reference
     except (WorkerCrashedError, OutOfMemoryError, RayTaskError) as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, TransplantError) and cause.retry:
+            return {"hindered": merge_key, "reason": first_line(error)}
         return {"died": merge_key, "reason": first_line(error)}
     except (RayError, ConnectionError) as error:
         return {"lost": merge_key, "reason": first_line(error)}

@@ -8,7 +8,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from central.merge.execute import execute
-from central.runners.engine import AHEAD, Died, Ending, Finished
+from central.runners.engine import AHEAD, Died, Ending, Finished, Hindered
+from transplant.errors import TransplantError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +93,9 @@ class LocalEngine:
         try:
             execute(order, self._stopping.is_set)
         except Exception as error:
+            if isinstance(error, TransplantError) and error.retry:
+                log.warning("merge %s is to be tried again: %s: %s", order.merge_key, error.code(), error)
+                return Hindered(order.merge_key, f"{error.code()}: {error}")
             log.exception("merge %s died", order.merge_key)
             return Died(order.merge_key, f"{type(error).__name__}: {error}")
         return Finished(order.merge_key)

@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from central.runners.engine import AHEAD, Died, Ending, Finished, Lost
+from central.runners.engine import AHEAD, Died, Ending, Finished, Hindered, Lost
 from central.runners.ray_session import STOP, session_environment
 from transplant.errors import MergeEngineUnavailable
 
@@ -171,6 +171,8 @@ class RayEngine:
                 self._end(Finished(key))
             case {"died": str(key), "reason": reason}:
                 self._end(Died(key, str(reason)))
+            case {"hindered": str(key), "reason": reason}:
+                self._end(Hindered(key, str(reason)))
             case {"lost": str(key), "reason": reason}:
                 self._end(Lost(key, str(reason)))
             case {"gone": code}:

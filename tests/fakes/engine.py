@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.merge.execute import execute
-from central.runners.engine import Died, Ending, Finished, Lost
+from central.runners.engine import Died, Ending, Finished, Hindered, Lost
 from transplant.errors import MergeEngineUnavailable
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class FakeEngine:
 
     def kill_workers(self, reason: str = "out of memory") -> None:
         self.endings += [Died(key, reason) for key in self.orders]
+        self.orders.clear()
+
+    def hinder(self, reason: str = "StorageFull: no room left") -> None:
+        self.endings += [Hindered(key, reason) for key in self.orders]
         self.orders.clear()
 
     def vanish(self, reason: str = "Ray went away") -> None:

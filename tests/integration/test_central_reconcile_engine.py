@@ -135,6 +135,23 @@ def test_a_passing_trouble_of_a_worker_is_tried_again_later(founded, monkeypatch
     assert founded.merges("cat")[0].state is MergeState.VALIDATING
 
 
+def test_a_worker_without_room_for_its_outcome_is_no_death(founded):
+    founded.bring("cat", 2)
+    for _ in range(4):  # more often than a worker may die
+        founded.rounds(2)
+        assert founded.engine.orders
+        founded.engine.hinder()
+        founded.rounds(2)
+        assert founded.merges("cat")[0].state is MergeState.PLANNED
+        assert "StorageFull" in founded.merges("cat")[0].reason
+        assert not founded.engine.orders  # not at once
+        founded.clock.advance(60)
+    founded.rounds(2)
+    founded.engine.finish()
+    founded.rounds()
+    assert founded.merges("cat")[0].state is MergeState.VALIDATING
+
+
 def test_a_damaged_checkpoint_starts_the_merge_anew(founded):
     (summary,) = founded.bring("cat", 2)
     founded.rounds(2)
