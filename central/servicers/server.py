@@ -51,6 +51,12 @@ SERVICES = (
     validation_pb2.DESCRIPTOR.services_by_name["Validation"].full_name,
 )
 _GRACE_S = 3.0
+_WAITING = 1024
+"""Calls that may wait for a thread, first come, first served; the next ones are refused and come again.
+
+Where many sites come at once, refusals alone would leave it to chance who is served, and some would be
+unlucky for minutes. A call that waits holds some KiB, and no more of its request than one stream's window.
+"""
 
 
 class CentralServer:
@@ -88,7 +94,7 @@ class CentralServer:
             ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
             interceptors=[ServerInterceptor(), self._limits, self._access],
             options=SERVER_OPTIONS,
-            maximum_concurrent_rpcs=2 * threads,
+            maximum_concurrent_rpcs=threads + _WAITING,
         )
         intake_pb2_grpc.add_IntakeServicer_to_server(IntakeServicer(center), self._server)
         catalog_pb2_grpc.add_CatalogServicer_to_server(CatalogServicer(center, self._watchers), self._server)
