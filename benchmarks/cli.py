@@ -16,7 +16,8 @@ from benchmarks.claims.cli import claims
 from benchmarks.data_root import data_root_of
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
 from benchmarks.machine import fast_precision
-from benchmarks.records import QUALITY_BENCHES, TRANSFER_BENCHES, read_records
+from benchmarks.records import QUALITY_BENCHES, SITES_BENCHES, TRANSFER_BENCHES, read_records
+from benchmarks.sites.cli import sites
 from benchmarks.speed.cli import speed
 from transplant.errors import BenchmarkFailed, TransplantError
 from transplant.types import Disclosure
@@ -24,6 +25,7 @@ from transplant.types import Disclosure
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(chaos, name="chaos")
 app.command("claims")(claims)
+app.command("sites")(sites)
 app.command("speed")(speed)
 
 
@@ -202,13 +204,13 @@ def quality(
 
 @app.command()
 def report(directory: Annotated[Path, typer.Argument(help="folder with a records.jsonl")]) -> None:
-    """Show the records of a folder as a table; of quality benches write report.md with pictures, too."""
+    """Show the records of a folder as a table; of quality and sites benches write pages, too."""
     records = read_records(directory)
     if not records:
         raise BenchmarkFailed(f"{directory} holds no records")
     table = Table(title=str(directory), title_justify="left")
-    names = ("bench", "data", "category", "task", "method", "retained", "samples", "seed", "metric", "value",
-             "unit", "teacher", "floor", "baseline", "ratio")  # fmt: skip
+    names = ("bench", "data", "category", "task", "alpha", "categories", "method", "retained", "samples",
+             "seed", "metric", "value", "unit", "teacher", "floor", "baseline", "ratio")  # fmt: skip
     used = [name for name in names if any(getattr(record, name) is not None for record in records)]
     for name in used:
         table.add_column(name)
@@ -226,6 +228,10 @@ def report(directory: Annotated[Path, typer.Argument(help="folder with a records
         from benchmarks.quality.report_page import write_page  # matplotlib takes seconds
 
         console.print(f"written: {write_page(directory, records)}")
+    if any(record.bench in SITES_BENCHES for record in records):
+        from benchmarks.sites.report import write_pages
+
+        console.print(f"written: {', '.join(map(str, write_pages(directory, records)))}")
 
 
 def main() -> None:

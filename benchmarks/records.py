@@ -17,6 +17,8 @@ FILE_NAME = "records.jsonl"
 QUALITY_BENCHES = ("exp1", "exp2", "exp3", "table4", "ablation")
 TRANSFER_BENCHES = ("layer-transfer", "l2t")
 """Quality benches of teachers that learn from little data; their tables are others."""
+SITES_BENCHES = ("one-category", "dirichlet", "joining", "scale")
+"""Scenarios of simulated federations."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Record:
     `source` what x was synthesised from where `disclosure` does not say it (or the nets that lent their
     knowledge), `retained` how many layers were kept from a source net, `teacher_images` how many images with
     its category a teacher had and `teacher_transfer` how it borrowed, where that is not all and not at all,
-    and `image_count` is how many images `value` was measured on.
+    `sites`, `alpha` and `categories` how many sites a federation has, how unlike they are, and how many
+    categories its net answers, and `image_count` is how many images `value` was measured on.
     """
 
     bench: str
@@ -51,6 +54,9 @@ class Record:
     retained: int | None = None
     teacher_images: int | None = None
     teacher_transfer: str | None = None
+    sites: int | None = None
+    alpha: float | None = None
+    categories: int | None = None
     teacher: float | None = None
     floor: float | None = None
     baseline: float | None = None
@@ -76,7 +82,7 @@ class Record:
 _KEY = (
     "bench", "metric", "unit", "data", "arch", "method", "disclosure", "samples", "seed",
     "category", "task", "layers", "kernel", "host", "ship", "source", "synthetic_images", "retained",
-    "teacher_images", "teacher_transfer",
+    "teacher_images", "teacher_transfer", "sites", "alpha", "categories",
 )  # fmt: skip
 
 

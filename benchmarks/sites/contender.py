@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Tensor
 
-    from benchmarks.sites.engine import Engine
+    from benchmarks.sites.engine import Engine, Traffic
     from benchmarks.sites.federation import Federation
 
 Progress = Callable[[str], None]
@@ -49,15 +49,19 @@ class Outcome:
     Args:
         scores: float32 (N_test, K): one comparable score a category for each test picture; the highest is
             the answer, and above 0 stands for 'shows the category' where a category is asked for alone.
+            Or (A, N_test, K) where A nets answer apart: measures are then averaged over them.
         center_seconds: processor seconds of the center.
         figures: whatever else is worth a line in the report, by name.
         net_bytes: of the net that answers (all routes of it).
+        traffic: what went between sites and center, where that is not what the engine carried: things
+            that left a site for the measurement alone do not count.
     """
 
     scores: Tensor
     center_seconds: float
     net_bytes: int
     figures: Mapping[str, float] = field(default_factory=dict)
+    traffic: Traffic | None = None
 
 
 class Contender(Protocol):
@@ -67,4 +71,24 @@ class Contender(Protocol):
         self, federation: Federation, training: Training, engine: Engine, progress: Progress
     ) -> Outcome:
         """Run the whole method, seeded by `federation.seed`, and score the test pictures."""
+        ...
+
+
+@runtime_checkable
+class GrowingContender(Protocol):
+    """A contender whose net takes up one category after the other; any other is run anew each time."""
+
+    def grow(
+        self,
+        federation: Federation,
+        stages: Sequence[int],
+        training: Training,
+        engine: Engine,
+        progress: Progress,
+    ) -> Iterator[Outcome]:
+        """Yield, for each number of categories in `stages`, the outcome on their test pictures alone.
+
+        Sites that know none but the first `stage` categories are there at that stage. What outcomes say of
+        costs is of all stages so far.
+        """
         ...

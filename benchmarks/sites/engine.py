@@ -14,6 +14,14 @@ if TYPE_CHECKING:
 
 Setting = str | int | float | bool
 
+AT_HOME = "home/"
+"""How the name of a tensor begins that lies at the site already: it is carried, and not counted."""
+
+
+def for_site(site: int, name: str) -> str:
+    """Return the name under which a tensor goes to one site alone, which gets it as `name`."""
+    return f"@{site}/{name}"
+
 
 @dataclass(frozen=True, eq=False)
 class SiteReply:
@@ -69,6 +77,7 @@ class Engine(Protocol):
 
         A site that drops out or comes too late by the scenario's plan is missing from the answer; a site
         whose work raises ends the run with that site's error. The seed that `work` sees is its own:
-        `settings["seed"]` is mixed with the number of the site and of the round.
+        `settings["seed"]` is mixed with the number of the site and of the round. What is sent under a
+        name of `for_site` reaches that site alone; what then begins with `AT_HOME` does not count.
         """
         ...

@@ -1,0 +1,226 @@
+"""What the center does with shipped teachers: it founds a net, learns adapters, and calibrates the routes.
+
+As the planner has it (`central.merge.plan`), the first teacher founds the net, and its task module is the g_S
+that every later category is led into. A route's scores are its calibrated log-odds
+(`transplant.nets.prediction`): temperatures come from synthetic images and the one figure that a site reports
+(`transplant.datafree.learn_guides`), so no label and no picture leaves a site.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from benchmarks.journey.pictures import wilson_interval
+from transplant.artifact.digest import derive_seed
+from transplant.datafree.learn_guides import matched_calibration
+from transplant.datafree.pipeline import TransplantLearner
+from transplant.datafree.procedural_images import procedural_images
+from transplant.nets.architecture_table import adapter_architecture, default_architecture, seam_of
+from transplant.nets.architectures import build_category_module, build_task_module
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learner_profile import with_profile
+from transplant.nets.learning import AdapterProblem, run_learner
+from transplant.nets.measures import as_images
+from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.transplant_net import RouteNet, freeze
+from transplant.types import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from torch import Tensor, nn
+
+    from benchmarks.sites.contender import Training
+    from benchmarks.sites.engine import SiteReply
+    from transplant.nets.prediction import Calibration
+    from transplant.types import Architecture
+
+UNKNOWN = -1e4
+"""The score of a category that nobody taught: it is never the answer."""
+_CALIBRATION_IMAGES = 256
+_IMAGES_A_STEP = 8
+"""Synthetic images a step of an adapter: at 32 a batch each is seen four times."""
+_LEAST_HELD_OUT = 64
+_ADAPTER = LearnerConfig()
+
+
+@dataclass(frozen=True, eq=False)
+class Offer:
+    """A teacher that a site shipped.
+
+    Args:
+        category: its number.
+        site: who offers it.
+        category_module: f, frozen.
+        task_module: g_T, frozen.
+        error: on what the site held out, percent.
+        held_out: on how many pictures that was.
+    """
+
+    category: int
+    site: int
+    category_module: nn.Module
+    task_module: nn.Module
+    error: float
+    held_out: int
+
+    @property
+    def worst_error(self) -> float:
+        """Return the upper end of the 95 % Wilson interval: few pictures must not look like certainty."""
+        return wilson_interval(self.error, self.held_out)[1]
+
+    def alone(self) -> RouteNet:
+        """Return the teacher as a route of its own."""
+        return RouteNet(self.category_module, torch.nn.Identity(), self.task_module)
+
+
+@dataclass(frozen=True, eq=False)
+class CalibratedRoute:
+    """A route with how sure its logits are."""
+
+    offer: Offer
+    net: RouteNet
+    calibration: Calibration
+
+    @torch.no_grad()
+    def scores(self, images_u8: Tensor) -> Tensor:
+        """Return calibrated log-odds (N,)."""
+        logits = _logits(self.net, images_u8)
+        return (logits - self.calibration.offset) / self.calibration.temperature
+
+
+def adapter_shape(architecture: Architecture) -> Architecture:
+    """Return the architecture of every adapter between two nets of this one: the learner's default."""
+    channels = seam_of(architecture).channels
+    return adapter_architecture(channels, channels, _ADAPTER.layers, _ADAPTER.kernel)
+
+
+def offers_of(replies: Mapping[int, SiteReply], arch: str, image_px: int) -> list[Offer]:
+    """Return the teachers in the sites' replies to `train_teachers`, by category and site."""
+    architecture = default_architecture(arch, image_px)
+    offers: list[Offer] = []
+    for site, reply in replies.items():
+        for name in reply.figures:
+            number, _, figure = name.partition(".")
+            if figure != "error":
+                continue
+            f = build_category_module(architecture)
+            g = build_task_module(architecture, Task.CLASSIFICATION)
+            for part, module in (("f", f), ("g", g)):
+                prefix = f"{number}.{part}."
+                module.load_state_dict(
+                    {
+                        key.removeprefix(prefix): tensor
+                        for key, tensor in reply.tensors.items()
+                        if key.startswith(prefix)
+                    }
+                )
+                module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - absent from the stubs
+            held_out = int(reply.figures[f"{number}.held_out"])
+            offers.append(Offer(int(number), site, freeze(f), freeze(g), reply.figures[name], held_out))
+    return sorted(offers, key=lambda offer: (offer.category, offer.site))
+
+
+def best_of_each(offers: Iterable[Offer]) -> list[Offer]:
+    """Return for each category the offer that is surely best: the lowest upper end of its error."""
+    best: dict[int, Offer] = {}
+    for offer in offers:
+        if offer.category not in best or offer.worst_error < best[offer.category].worst_error:
+            best[offer.category] = offer
+    return [best[category] for category in sorted(best)]
+
+
+class Center:
+    """Founds a net and lets it grow.
+
+    Args:
+        training: steps of an adapter, batch size, precision and architecture.
+        image_px: side of the pictures.
+        drawings: which share of synthetic images are drawings (`benchmarks.operator`).
+        seed: of the run.
+    """
+
+    def __init__(self, training: Training, image_px: int, drawings: float, seed: int) -> None:
+        self._training = training
+        self._image_px = image_px
+        self._drawings = drawings
+        self._seed = seed
+        self._founder: Offer | None = None
+        self._calibration_images = procedural_images(
+            _CALIBRATION_IMAGES, image_px, derive_seed("calibration", str(seed)), drawings
+        )
+
+    def add(self, offer: Offer) -> tuple[CalibratedRoute, dict[str, float]]:
+        """Found the net with a teacher, or learn the adapter that leads its f into the founder's g_S.
+
+        Returns:
+            The route, and the learner's data-free figures (none of a founder).
+        """
+        if self._founder is None:
+            self._founder = offer
+            return self.calibrated(offer, offer.alone()), {}
+        founder = self._founder
+        architecture = default_architecture(self._training.arch, self._image_px)
+        problem = AdapterProblem(
+            category_module=offer.category_module,
+            teacher_task_module=offer.task_module,
+            host_task_module=founder.task_module,
+            host_category_module=founder.category_module,
+            architecture=architecture,
+            host_architecture=architecture,
+            task=Task.CLASSIFICATION,
+        )
+        learned = run_learner(TransplantLearner(), problem, self._config(offer))
+        route = RouteNet(offer.category_module, learned.adapter, founder.task_module)
+        return self.calibrated(offer, route), learned.figures
+
+    def calibrated(self, offer: Offer, net: RouteNet) -> CalibratedRoute:
+        """Match a route's confidence on synthetic images to the error that its site reported."""
+        logits = _logits(net, self._calibration_images)
+        return CalibratedRoute(offer, net, matched_calibration(logits, offer.error))
+
+    def _config(self, offer: Offer) -> LearnerConfig:
+        training = self._training
+        chosen = {
+            "method": "transplant",
+            "steps": training.center_steps,
+            "batch": training.batch_size,
+            "drawings": self._drawings,
+            "precision": training.precision,
+            "seed": derive_seed("adapter", str(offer.category), str(offer.site), str(self._seed)),
+        }
+        settings = with_profile(chosen, self._image_px)
+        # Short trainings get fewer images than the learner would make; long ones its own number.
+        wanted = _IMAGES_A_STEP * max(1, training.center_steps)
+        settings["synthetic_images"] = min(settings["synthetic_images"], wanted)
+        settings["held_out_images"] = min(settings["held_out_images"], max(_LEAST_HELD_OUT, wanted))
+        return LearnerConfig.from_dict(settings)
+
+
+def scores_of(routes: Sequence[CalibratedRoute], images_u8: Tensor, categories: int) -> Tensor:
+    """Return (N, K) scores: a category's routes are averaged, one without any is `UNKNOWN`."""
+    columns = torch.full((len(images_u8), categories), UNKNOWN)
+    for category in {route.offer.category for route in routes}:
+        mine = [route.scores(images_u8) for route in routes if route.offer.category == category]
+        columns[:, category] = torch.stack(mine).mean(dim=0)
+    return columns
+
+
+def bytes_of(routes: Sequence[CalibratedRoute]) -> int:
+    """Return the size of the net of these routes; a module that routes share counts once."""
+    modules = {
+        id(module): module
+        for route in routes
+        for module in (route.net.category_module, route.net.adapter, route.net.task_module)
+    }
+    tensors = (tensor for module in modules.values() for tensor in module.state_dict().values())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+@torch.no_grad()
+def _logits(net: nn.Module, images_u8: Tensor) -> Tensor:
+    parts = images_u8.split(images_at_once(images_u8.shape[-1], 256, 1 << 20))
+    return torch.cat([net(as_images(part)).flatten() for part in parts])

@@ -1,0 +1,103 @@
+"""Refining a net's adapters at the sites that brought the categories; only adapters travel."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from benchmarks.sites.engine import AT_HOME, for_site
+from benchmarks.sites.transplanting_refinement_site import refine_adapters
+from transplant.nets.adapter import Adapter
+from transplant.nets.transplant_net import RouteNet
+from transplant.refinement.round_delta import add_to
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torch import Tensor
+
+    from benchmarks.sites.contender import Progress, Training
+    from benchmarks.sites.engine import Engine, Setting
+    from benchmarks.sites.transplanting_center import CalibratedRoute, Center
+
+
+def refined(
+    routes: Sequence[CalibratedRoute],
+    center: Center,
+    training: Training,
+    engine: Engine,
+    labels: int,
+    seed: int,
+    progress: Progress,
+) -> list[CalibratedRoute]:
+    """Return the routes, each adapter refined at the site of its teacher over `training.rounds` rounds.
+
+    A round that makes a route no better on its site's pictures is not taken over; a founder has nothing to
+    refine; a site that does not answer in a round leaves its adapter as it is.
+
+    Args:
+        routes: to be refined; they stay as they are.
+        center: calibrates what comes out.
+        training: rounds, epochs over all rounds, batch size and precision.
+        engine: asks the sites.
+        labels: how many of its labels a site may learn from.
+        seed: of the run.
+        progress: told after each round.
+    """
+    moving = {
+        place: copy.deepcopy(route.net.adapter)
+        for place, route in enumerate(routes)
+        if isinstance(route.net.adapter, Adapter)
+    }
+    settings: dict[str, Setting] = {
+        "arch": training.arch,
+        "epochs": training.local_epochs,
+        "rounds": training.rounds,
+        "batch_size": training.batch_size,
+        "precision": training.precision,
+        "labels": labels,
+        "seed": seed,
+    }
+    sites = sorted({routes[place].offer.site for place in moving})
+    for number in range(1, training.rounds + 1):
+        if not sites:
+            break
+        sent: dict[str, Tensor] = {}
+        for place, adapter in moving.items():
+            sent |= _sent(routes[place], adapter, first=number == 1)
+        replies = engine.ask(refine_adapters, sites, sent, settings | {"round": number})
+        taken = 0
+        for place, adapter in moving.items():
+            offer = routes[place].offer
+            reply = replies.get(offer.site)
+            if reply is None:
+                continue
+            before, after = (reply.figures[f"{offer.category}.{when}"] for when in ("before", "after"))
+            if after < before:
+                prefix = f"{offer.category}."
+                add_to(adapter, _below(prefix, reply.tensors))
+                taken += 1
+        progress(f"refinement, round {number} of {training.rounds}: {taken} of {len(moving)} adapters better")
+    return [
+        center.calibrated(
+            route.offer, RouteNet(route.net.category_module, moving[place], route.net.task_module)
+        )
+        if place in moving
+        else route
+        for place, route in enumerate(routes)
+    ]
+
+
+def _sent(route: CalibratedRoute, adapter: Adapter, *, first: bool) -> dict[str, Tensor]:
+    """Return what the site of a route is sent; the teacher is at home, and g_S from the second round on."""
+    offer = route.offer
+    named: dict[str, Tensor] = {f"{offer.category}.h.{name}": t for name, t in adapter.state_dict().items()}
+    home = "" if first else AT_HOME
+    named |= {f"{home}host.{name}": t for name, t in route.net.task_module.state_dict().items()}
+    for part, module in (("f", offer.category_module), ("g", offer.task_module)):
+        named |= {f"{AT_HOME}{offer.category}.{part}.{name}": t for name, t in module.state_dict().items()}
+    return {for_site(offer.site, name): tensor for name, tensor in named.items()}
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): each for name, each in tensors.items() if name.startswith(prefix)}
