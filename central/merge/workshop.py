@@ -149,8 +149,12 @@ class Workbench:
         write_durably(self._outcome, json.dumps(document, sort_keys=True).encode())
 
     def tidy(self) -> None:
-        """Keep the progress and the cost, throw away what a worker needed: its result is registered."""
-        for path in (self._checkpoint, self.adapter, self._outcome, self._stop_sign):
+        """Keep the progress and the cost, throw away what a worker needed: its result is registered.
+
+        A worker that was killed while it wrote may have left an unfinished file, too.
+        """
+        unfinished = self.folder.glob(".*.tmp")
+        for path in (self._checkpoint, self.adapter, self._outcome, self._stop_sign, *unfinished):
             path.unlink(missing_ok=True)
 
     def clear(self) -> None:

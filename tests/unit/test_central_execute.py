@@ -73,3 +73,12 @@ def test_a_gpu_that_is_not_there_is_a_mistake_of_the_settings(order, tmp_path, m
     assert outcome.error == "InvalidSettings"
     assert "sees no GPU" in outcome.message
     assert done(order, str(tmp_path / "other")).error == "", "auto takes the CPU"
+
+
+def test_what_a_killed_worker_had_not_finished_goes_with_the_result(order, tmp_path):
+    bench = tmp_path / "bench"
+    assert done(order, str(bench)).error == ""
+    (bench / ".progress.json.4711.tmp").write_bytes(b"half")
+    (bench / ".k3j2h1.tmp").write_bytes(b"half")
+    Workbench(bench).tidy()
+    assert sorted(path.name for path in bench.iterdir()) == ["cost.json", "progress.json"]
