@@ -11,15 +11,19 @@ equal bytes, and every file is replaced as a whole.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from transplant.artifact.durable_file import storage_errors, write_durably
+from transplant.errors import StorageFull
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -120,9 +124,14 @@ class Workbench:
         self._tell(self._cost, asdict(cost))
 
     def ask_to_stop(self) -> None:
-        """Put up the stop sign; the worker sees it before its next step."""
-        if self.folder.is_dir():
-            self._stop_sign.touch()
+        """Put up the stop sign; the worker sees it before its next step. The loop asks until it has stopped."""
+        if not self.folder.is_dir():
+            return
+        try:
+            with storage_errors(self._stop_sign):
+                self._stop_sign.touch()
+        except StorageFull as error:
+            log.warning("%s", error)
 
     def stopped(self) -> bool:
         """Tell whether the stop sign is up."""
@@ -184,8 +193,13 @@ class Workbench:
 
     def _tell(self, path: Path, document: dict[str, Any]) -> None:
         temporary = self.folder / f".{path.name}.{os.getpid()}.tmp"
-        temporary.write_bytes(json.dumps(document).encode())
-        temporary.replace(path)
+        try:
+            with storage_errors(path):
+                temporary.write_bytes(json.dumps(document).encode())
+                temporary.replace(path)
+        except StorageFull as error:  # the next news may find room; no merge ends for want of it
+            temporary.unlink(missing_ok=True)
+            log.warning("%s", error)
 
     @property
     def _stop_sign(self) -> Path:

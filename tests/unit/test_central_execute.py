@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,3 +83,34 @@ def test_what_a_killed_worker_had_not_finished_goes_with_the_result(order, tmp_p
     (bench / ".k3j2h1.tmp").write_bytes(b"half")
     Workbench(bench).tidy()
     assert sorted(path.name for path in bench.iterdir()) == ["cost.json", "progress.json"]
+
+
+def test_no_merge_ends_for_want_of_room_for_news(order, tmp_path, monkeypatch, caplog):
+    write = Path.write_bytes
+
+    def full(path, data):
+        if path.name.startswith((".progress", ".cost")):
+            write(path, b"")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    outcome = done(order, str(tmp_path / "bench"))
+    assert outcome.error == ""
+    assert "no room left to write" in caplog.text
+    assert not list((tmp_path / "bench").glob(".*.tmp"))
+    assert Workbench(tmp_path / "bench").progress().total_steps == 0
+
+
+def test_a_stop_sign_that_finds_no_room_is_put_up_the_next_time(tmp_path, monkeypatch):
+    bench = Workbench(tmp_path)
+    with monkeypatch.context() as full:
+
+        def touch(_path, **_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        full.setattr(Path, "touch", touch)
+        bench.ask_to_stop()
+    assert not bench.stopped()
+    bench.ask_to_stop()
+    assert bench.stopped()
