@@ -124,7 +124,7 @@ class Workbench:
         self._tell(self._cost, asdict(cost))
 
     def ask_to_stop(self) -> None:
-        """Put up the stop sign; the worker sees it before its next step. The loop asks until it has stopped."""
+        """Put up the stop sign; the worker sees it before its next step. The loop asks until it stops."""
         if not self.folder.is_dir():
             return
         try:
