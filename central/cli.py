@@ -18,6 +18,7 @@ from central.home import is_serving, only_serve, open_known_registry
 from central.identity.cli import provision
 from central.net import cli as net_cli
 from central.preflight.cli import preflight_command
+from central.refine.cli import found, refine
 from central.serving.cli import serve_net
 from central.settings import read_settings
 from transplant.backends.open_audit import install_open_audit
@@ -39,6 +40,8 @@ net_cli.register(app, net)
 app.command("preflight")(preflight_command)
 app.command("modules")(modules)
 app.command("serve-net")(serve_net)
+app.command("refine")(refine)
+app.command("found")(found)
 
 
 @app.command()

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from edge.datasets.site_dataset import Split
 from edge.evaluate import measure_net
+from edge.found_work import founded_teacher
 from edge.news import News
 from edge.outbox import Outbox
 from edge.probe import answer_probes
 from edge.pull import load_net, pull_version
 from edge.push import enqueue, push_outbox, request_merge
+from edge.refine_node import RefineNode
 from edge.report import write_report
 from edge.seal import SealedTeacher, seal_teacher
 from edge.teach.progress import figures_line
@@ -58,6 +60,8 @@ def run_agent(
         TransplantError: whatever no retry can cure.
     """
     event = stopped or threading.Event()
+    if site.settings.found and not _founded(site, client, event, renewal):
+        return
     teacher = site.teach()
     sealed = seal_teacher(
         teacher,
@@ -73,11 +77,13 @@ def run_agent(
         "sealed %s with %d task modules", sealed.category_module.module_id[:12], len(sealed.task_modules)
     )
     follower = _Follower(site, client, teacher, sealed, outbox)
-    with News(client) as news:
+    with News(client) as news, RefineNode(site) as node:
         while not event.is_set():
             try:
                 if renewal is not None:
                     renewal.turn()
+                if site.settings.refine is not None:
+                    node.turn(client.kit)
                 follower.push()
                 if follower.turn() and until_published:
                     return
@@ -86,6 +92,17 @@ def run_agent(
                     raise
                 log.warning("%s: %s; trying again", error.code(), error)
             news.wait(site.settings.poll_interval_s, event)
+
+
+def _founded(site: Site, client: CentralClient, stopped: threading.Event, renewal: KitRenewal | None) -> bool:
+    """Take part in a founding before anything is taught here; say whether a net was founded."""
+    with RefineNode(site) as node:
+        while (found := founded_teacher(site)) is None and not stopped.is_set():
+            if renewal is not None:
+                renewal.turn()
+            node.turn(client.kit)
+            stopped.wait(site.settings.poll_interval_s)
+    return found is not None
 
 
 class _Follower:
@@ -100,7 +117,7 @@ class _Follower:
         self._sealed = sealed
         self._outbox = outbox
         self._tasks = sealed.tasks
-        self._reported: tuple[tuple[Task, ...], bool] | None = None
+        self._reported: tuple[tuple[Route, ...], bool] | None = None
 
     def push(self) -> None:
         """Ship what is sealed; where task modules stay here, what the center asks in their place, too."""
@@ -143,8 +160,9 @@ class _Follower:
             task in routed or task in gone or states.get(task) in FINAL_STATES - {MergeState.PUBLISHED}
             for task in self._tasks
         )
-        # A published route never changes a bit again, so only a new one of this site is worth measuring.
-        now = (tuple(routed), ended)
+        # A published route never changes a bit again, so only a new one of this site is worth measuring (of
+        # a task that had none, or with an adapter that was refined).
+        now = (own, ended)
         if now != self._reported and (routed or ended):
             self._report(version, states)
             self._reported = now

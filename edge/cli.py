@@ -18,7 +18,7 @@ import typer
 from edge.agent import run_agent
 from edge.datasets.site_dataset import Split
 from edge.evaluate import measure_net
-from edge.options import site_options, teacher_options, with_options
+from edge.options import refine_options, site_options, teacher_options, with_options
 from edge.outbox import Outbox
 from edge.preflight.cli import preflight_command
 from edge.probe import answer_probes
@@ -162,7 +162,7 @@ def evaluate(
 
 
 @app.command()
-@with_options(site_options, teacher_options)
+@with_options(site_options, teacher_options, refine_options)
 def agent(
     *,
     until_published: Annotated[

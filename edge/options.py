@@ -114,6 +114,52 @@ Retain = Annotated[
     str | None, typer.Option(help="Of --transfer layer: how many layers, or auto.", rich_help_panel=_TRAINING)
 ]
 
+_ROUNDS = "Federated rounds"
+RefineAt = Annotated[
+    str | None,
+    typer.Option(
+        "--refine",
+        help="HOST:PORT of the center's SuperLink: take part in its rounds. Not given: the site does not.",
+        rich_help_panel=_ROUNDS,
+    ),
+]
+RefineLabels = Annotated[
+    int | None,
+    typer.Option(
+        help="Most labelled images that a refinement may learn from; else 0.", rich_help_panel=_ROUNDS
+    ),
+]
+Found = Annotated[
+    bool | None,
+    typer.Option(
+        "--found/--no-found",
+        help="Found nets with others: trains shared modules on all labels here; else no.",
+        rich_help_panel=_ROUNDS,
+    ),
+]
+RefineEpsilon = Annotated[
+    float | None,
+    typer.Option(
+        help="Privacy loss of one refinement; else its answers have no noise.", rich_help_panel=_ROUNDS
+    ),
+]
+RefineDelta = Annotated[float | None, typer.Option(help="Probability of more.", rich_help_panel=_ROUNDS)]
+RefineClipNorm = Annotated[
+    float | None,
+    typer.Option(help="Longest answer of a round that counts; needed for noise.", rich_help_panel=_ROUNDS),
+]
+
+
+def refine_options(
+    refine: RefineAt = None,
+    refine_labels: RefineLabels = None,
+    found: Found = None,
+    refine_epsilon: RefineEpsilon = None,
+    refine_delta: RefineDelta = None,
+    refine_clip_norm: RefineClipNorm = None,
+) -> None:
+    """Whether this site takes part in federated rounds, and on what terms."""
+
 
 def site_options(
     home: Home = None,

@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, ValidationError, ValidationInfo, field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from edge.disclosing import Noise, Policy, Ship
+from edge.refine_noise import RoundNoise
 from edge.teach.borrowing import Transfer
 from edge.teach.recipe import Optimiser, Recipe, default_epochs
 from transplant.artifact.encoding import Encoding
@@ -61,6 +62,12 @@ class EdgeSettings(BaseSettings):
     lender: str | None = None
     retain: Annotated[str, Field(pattern=r"^(auto|\d{1,3})$")] = "auto"
     poll_interval_s: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    refine: str | None = None
+    refine_labels: Annotated[int, Field(ge=0)] = 0
+    found: bool = False
+    refine_epsilon: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    refine_delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5
+    refine_clip_norm: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -93,6 +100,30 @@ class EdgeSettings(BaseSettings):
             raise ValueError(
                 "--epsilon needs it: the largest root mean square norm of a feature vector that counts, "
                 "chosen without looking at the data"
+            )
+        return value
+
+    @field_validator("refine")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        host, _, port = (value or "h:1").rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536 or "://" in host:
+            raise ValueError("must be HOST:PORT, where `transplant-central refine` listens")
+        return value or None
+
+    @field_validator("found")
+    @classmethod
+    def _through_a_node(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("refine") is None:
+            raise ValueError("--found needs --refine, the address where the founding sites meet")
+        return value
+
+    @field_validator("refine_clip_norm")
+    @classmethod
+    def _bound_of_the_rounds(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if (value is None) != (info.data.get("refine_epsilon") is None):
+            raise ValueError(
+                "--refine-epsilon and --refine-clip-norm go together: noise covers what is clipped"
             )
         return value
 
@@ -148,6 +179,13 @@ class EdgeSettings(BaseSettings):
         if self.epsilon is not None and self.clip_norm is not None:
             noise = Noise(self.epsilon, self.delta, self.clip_norm)
         return Policy(self.disclosure, self.directions, noise, self.ship, self.encoding, self.lend)
+
+    @property
+    def round_noise(self) -> RoundNoise | None:
+        """Return the noise on what this site answers in federated rounds, or None for none."""
+        if self.refine_epsilon is None or self.refine_clip_norm is None:
+            return None
+        return RoundNoise(self.refine_epsilon, self.refine_delta, self.refine_clip_norm)
 
     @property
     def retained(self) -> int | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from edge.datasets.open_data import RememberedData, open_data, parse_spec
+from edge.found_work import founded_teacher
 from edge.site_home import SiteHome, write_document
 from edge.teach.borrowing import Loan
 from edge.teach.lender import open_lender
@@ -93,7 +94,14 @@ class Site:
         return Loan(self.settings.transfer, lender, self.settings.retained)
 
     def teach(self, *, restart: bool = False) -> Teacher:
-        """Train the teacher net, or read it back where it is trained; see `edge.teach.teach`."""
+        """Train the teacher net, or read it back where it is trained; see `edge.teach.teach`.
+
+        A site that founds nets with others takes the one that it founded.
+        """
+        if self.settings.found:
+            founded = founded_teacher(self)
+            if founded is not None:
+                return founded
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
         keep_freed_memory()

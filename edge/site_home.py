@@ -7,6 +7,7 @@ SITEHOME/outbox/    what is to be shipped and how far it is
 SITEHOME/modules/   verified modules from the center, by id
 SITEHOME/net/N/     version N of the transplant net
 SITEHOME/verdicts/  what was answered to candidate routes
+SITEHOME/refine/    this site's node in federated rounds: key, settings, log, privacy.json
 SITEHOME/report.json, settings.json
 """
 
@@ -61,6 +62,11 @@ class SiteHome:
     def verdicts(self) -> Path:
         """Answers to candidates."""
         return self.root / "verdicts"
+
+    @property
+    def refine(self) -> Path:
+        """Its node in federated rounds."""
+        return self.root / "refine"
 
     @property
     def report(self) -> Path:

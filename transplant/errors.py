@@ -327,6 +327,13 @@ class DisclosureMissing(MergeNotPossible):
     """A method needs feature statistics that the site did not disclose."""
 
 
+class RoundsUnfinished(MergeNotPossible):
+    """A federated run ended without a result: too few sites came or answered, or it ran out of time."""
+
+    retry = True
+    exit_code = 75
+
+
 class ForgettingDetected(TransplantError):
     """A merge would change an earlier module or an earlier route's output; it was not published."""
 

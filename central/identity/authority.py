@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from transplant.artifact.durable_file import storage_errors, write_durably
 from transplant.errors import CertificateInvalid, InvalidSettings
 
 if TYPE_CHECKING:
@@ -46,10 +47,11 @@ class Issued:
 
 @dataclass(frozen=True)
 class Authority:
-    """A CA that can sign."""
+    """A CA that can sign. A copy of each client certificate is kept in `issued`, by its serial number."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
+    issued: Path | None = None
 
     @property
     def certificate_pem(self) -> bytes:
@@ -82,7 +84,12 @@ class Authority:
     ) -> x509.Certificate:
         """Sign a client certificate for a key that its holder made."""
         names = [x509.UniformResourceIdentifier(identity_uri(identity))]
-        return self._sign(public_key, identity.name, names, ExtendedKeyUsageOID.CLIENT_AUTH, lifetime)
+        signed = self._sign(public_key, identity.name, names, ExtendedKeyUsageOID.CLIENT_AUTH, lifetime)
+        if self.issued is not None:
+            with storage_errors(self.issued):
+                self.issued.mkdir(mode=0o700, exist_ok=True)
+            write_durably(self.issued / f"{format(signed.serial_number, 'x')}.pem", _pem(signed))
+        return signed
 
     def _sign(
         self,
@@ -148,7 +155,7 @@ def load_authority(certificate_path: Path, key_path: Path) -> Authority:
         raise CertificateInvalid(f"the CA in {certificate_path.parent} cannot be read: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise CertificateInvalid(f"{key_path} is not the key of {certificate_path}")
-    return Authority(certificate, key)
+    return Authority(certificate, key, certificate_path.parent / "issued")
 
 
 def _builder(

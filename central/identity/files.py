@@ -44,6 +44,13 @@ class IdentityFolder:
         """Private key of the server."""
         return self.root / "server.key"
 
+    def issued(self, serial: str) -> bytes | None:
+        """Return a client certificate (PEM) that this CA signed, None where no copy of it was kept."""
+        try:
+            return (self.root / "issued" / f"{serial}.pem").read_bytes()
+        except FileNotFoundError:
+            return None  # of an earlier release, or its authority was kept elsewhere
+
     def authority(self) -> Authority:
         """Return the CA."""
         return load_authority(self.ca, self.ca_key)

@@ -32,7 +32,8 @@ def turn_of(candidate: StoredMerge, merges: Iterable[StoredMerge]) -> Turn:
 
     Args:
         candidate: learned, and not yet past the center's gate.
-        merges: of the same teacher; those of another task, or learned from another teacher, do not count.
+        merges: of the same teacher; those of another task, learned from another teacher, or refined from
+            another route, do not count.
     """
     rivals = [each for each in merges if _competes(candidate, each)]
     if any(each.status.state is MergeState.PUBLISHED for each in rivals):
@@ -49,6 +50,7 @@ def _competes(candidate: StoredMerge, other: StoredMerge) -> bool:
         one.key != another.key
         and (one.task, one.category) == (another.task, another.category)
         and (one.supervised_by is None) == (another.supervised_by is None)
+        and one.refined_from == another.refined_from
     )
 
 

@@ -73,10 +73,14 @@ class PublicationRefused:
 
 @dataclass(frozen=True)
 class VerdictReported:
-    """The owning site measured the candidate; `closed` is percent of the way from floor to teacher."""
+    """The owning site measured the candidate; `closed` is percent of the way from floor to teacher.
+
+    `standing` is what it measured of the published route that a refined candidate came from.
+    """
 
     closed: float
     figures: dict[str, float]
+    standing: float | None = None
 
 
 @dataclass(frozen=True)

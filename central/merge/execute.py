@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from transplant.artifact.codec import load_module, seal
 from transplant.artifact.disclosed import load_answers, load_statistics
 from transplant.artifact.manifest import parse_manifest
 from transplant.backends.blob_stores import open_store
+from transplant.datafree.function_distillation import agreement_of
+from transplant.datafree.pipeline import best_source
 from transplant.errors import CheckpointInvalid, MergeEngineUnavailable, TransplantError, UnexpectedFailure
 from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.architecture_table import image_px
@@ -29,6 +31,8 @@ from transplant.types import Disclosure, ModuleKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch import nn
 
     from central.merge.orders import WorkOrder
     from central.merge.tasks import MergeTask
@@ -121,6 +125,20 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
         parents=given.module_ids(),
     )
     return Outcome(manifest=manifest.canonical_bytes(), figures=figures), payload
+
+
+def agreement_with_teacher(order: WorkOrder, adapter: nn.Module) -> dict[str, float]:
+    """Return the data-free figures of an adapter that was not learned by a worker, for the same gate.
+
+    Args:
+        order: of the merge whose teacher and host it connects.
+        adapter: what is scored, by the x that the merge's own learner would hold out.
+    """
+    task, given = task_from_document(order.task.encode()), _Given.of(order)
+    config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
+    problem = _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes))
+    figures = agreement_of(freeze(adapter), problem, replace(config, source=best_source(problem)))
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
 class _Contact:

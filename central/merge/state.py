@@ -71,7 +71,10 @@ class GatePolicy:
 
 @dataclass(frozen=True)
 class MergeStatus:
-    """Where one merge stands. `accepted`: the site's gate is passed, only the publication is missing."""
+    """Where one merge stands. `accepted`: the site's gate is passed, only the publication is missing.
+
+    `refined`: its adapter comes from a published one, which stays unless the site finds it no worse.
+    """
 
     merge_key: str
     identity: bool
@@ -83,6 +86,7 @@ class MergeStatus:
     accepted: bool = False
     deadline: datetime | None = None
     version_number: int = 0
+    refined: bool = False
 
     @property
     def ended(self) -> bool:
@@ -199,8 +203,14 @@ def _gate_on_agreement(status: MergeStatus, at: datetime, policy: GatePolicy) ->
 
 def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
     match event:
-        case VerdictReported(closed=closed, figures=figures) if not status.accepted:
+        case VerdictReported(closed=closed, figures=figures, standing=standing) if not status.accepted:
             merged = {**status.figures, **figures, "closed": closed}
+            if standing is not None and not closed >= standing:
+                reason = (
+                    f"on the site's data the route closes {closed:.1f} % of the way from the floor to the "
+                    f"teacher, and {standing:.1f} % as it is published: that one stays"
+                )
+                return replace(status, state=MergeState.REJECTED, figures=merged, reason=reason)
             if closed >= policy.minimum_closed:
                 return replace(status, accepted=True, figures=merged)
             reason = (
@@ -211,7 +221,7 @@ def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> 
         case TimePassed(at=at) if (
             not status.accepted and status.deadline is not None and at >= status.deadline
         ):
-            if policy.after_deadline == "publish":
+            if policy.after_deadline == "publish" and not status.refined:
                 return replace(status, accepted=True, reason="published without the site's verdict")
             reason = f"no verdict from the site within {policy.deadline_s:g} s"
             return replace(status, state=MergeState.REJECTED, reason=reason)

@@ -47,6 +47,8 @@ class MergeTask:
         answers: id of g_T's answers to a probe, in place of g_T.
         supervised_by: the teacher whose answers to synthetic images are learned, where the category's own
             never learned the task; `teacher_task_module` and `site` are then this one's.
+        refinement: canonical JSON of how the published route's adapter was refined at the sites that hold
+            the category (`central.usecases.propose_refined`); "" where an adapter is learned here.
     """
 
     category: str
@@ -59,6 +61,7 @@ class MergeTask:
     statistics: str | None = None
     answers: str | None = None
     supervised_by: Supervisor | None = None
+    refinement: str = ""
 
     @property
     def identity(self) -> bool:
@@ -74,6 +77,16 @@ class MergeTask:
     def seed(self) -> int:
         """Return the seed of every random choice of this merge."""
         return derive_seed("merge", self.key)
+
+    @property
+    def refined_from(self) -> str:
+        """Return the merge of the route that was refined, "" where none was."""
+        return str(self.refinement_record["of"]) if self.refinement else ""
+
+    @property
+    def refinement_record(self) -> dict[str, object]:
+        """Return how an adapter was refined; empty where it was not."""
+        return cast("dict[str, object]", json.loads(self.refinement)) if self.refinement else {}
 
     @property
     def settings(self) -> dict[str, object]:
@@ -101,6 +114,7 @@ class MergeTask:
             "supervised_by": None
             if supervisor is None
             else [supervisor.category, supervisor.category_module],
+            "refinement": self.refinement_record or None,
         }
         return canonical_json(document | {name: value for name, value in given.items() if value is not None})
 
@@ -125,4 +139,5 @@ def task_from_document(document: bytes) -> MergeTask:
         statistics=fields.get("statistics"),
         answers=fields.get("answers"),
         supervised_by=None if supervisor is None else Supervisor(*supervisor),
+        refinement=canonical_json(fields["refinement"]).decode() if "refinement" in fields else "",
     )

@@ -58,7 +58,7 @@ def net_retire(
     """Publish a version without a category's routes; earlier ones keep them. A center may serve meanwhile."""
     from central.usecases.change_net import retire_routes
 
-    with _center(served_settings(home, registry_url)) as center:
+    with center_of(served_settings(home, registry_url)) as center:
         version = retire_routes(center, category, task)
     _tell(version)
 
@@ -71,7 +71,7 @@ def net_rollback(
     """Publish a new version with the very routes of an earlier one. A center may serve meanwhile."""
     from central.usecases.change_net import roll_back
 
-    with _center(served_settings(home, registry_url)) as center:
+    with center_of(served_settings(home, registry_url)) as center:
         version = roll_back(center, number)
     _tell(version)
 
@@ -85,7 +85,7 @@ def net_claim(
     """Decide whose a category is that several sites bring; what the others brought is kept."""
     from central.usecases.decide_claim import decide_claim
 
-    with _center(served_settings(home, registry_url)) as center:
+    with center_of(served_settings(home, registry_url)) as center:
         added = decide_claim(center, category, site)
     typer.echo(f"{category} is of site {site}: {added} merges planned")
 
@@ -112,7 +112,7 @@ def net_lineage(
 
 
 @contextmanager
-def _center(settings: CentralSettings) -> Generator[Center]:
+def center_of(settings: CentralSettings) -> Generator[Center]:
     """Yield the center of a home, to change its net as a serving one would."""
     import torch
 

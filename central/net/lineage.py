@@ -122,6 +122,7 @@ def _module(books: Books, role: str, module_id: str) -> dict[str, Any]:
 def _merge(books: Books, merge: StoredMerge) -> dict[str, Any]:
     task = merge.task
     return _attempt(merge) | {
+        "refinement": task.refinement_record or None,
         "seed": task.seed,
         "learner": task.settings,
         "steps": [

@@ -24,7 +24,29 @@ def lineage_tables(document: Mapping[str, Any]) -> list[RenderableType]:
         f"sites: {', '.join(document['sites'])}; disclosed: {', '.join(document['disclosures'])}; "
         f"merge {merge['merge_key'][:12]}, seed {merge['seed']}"
     )
-    return [head, _modules(document), _gate_lines(gates), *_who_and_when(document), *_attempts(document)]
+    refined = _refinement(merge["refinement"])
+    return [
+        head,
+        _modules(document),
+        _gate_lines(gates),
+        *refined,
+        *_who_and_when(document),
+        *_attempts(document),
+    ]
+
+
+def _refinement(told: Mapping[str, Any] | None) -> list[RenderableType]:
+    """Return how the route's adapter was refined, if it was: by whom, how, with what labels and noise."""
+    if told is None:
+        return []
+    labels = f"{told['labels']:.0f} labels" if told["labels"] else "no label"
+    noise = f", noise of {told['privacy']}" if told["privacy"] else ""
+    return [
+        Text(
+            f"Refined from merge {told['of'][:12]} in {told['rounds']} rounds ({told['strategy']}, seed "
+            f"{told['seed']}) with {labels}{noise} at {', '.join(told['sites'])}."
+        )
+    ]
 
 
 def _modules(document: Mapping[str, Any]) -> Table:

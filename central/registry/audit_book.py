@@ -67,6 +67,7 @@ class Action(StrEnum):
     VERSION_PUBLISHED = "VersionPublished"
     ROUTES_RETIRED = "RoutesRetired"
     VERSION_ROLLED_BACK = "VersionRolledBack"
+    NET_FOUNDED = "NetFounded"
     CATEGORY_CONTESTED = "CategoryContested"
     CATEGORY_DECIDED = "CategoryDecided"
     SERVE_STARTED = "ServeStarted"

@@ -58,7 +58,7 @@ class MergesBook:
         """Record a merge in the state `planned`."""
         task = planned.task
         last = self._session.scalar(select(func.max(MergeRow.position))) or 0
-        status = MergeStatus(task.key, task.identity)
+        status = MergeStatus(task.key, task.identity, refined=bool(task.refinement))
         row = MergeRow(
             merge_key=task.key,
             position=last + 1,
@@ -252,6 +252,7 @@ def _write(row: MergeRow, status: MergeStatus) -> None:
 
 
 def _merge(row: MergeRow) -> StoredMerge:
+    task = task_from_document(row.task_document)
     status = MergeStatus(
         merge_key=row.merge_key,
         identity=row.identity,
@@ -263,5 +264,6 @@ def _merge(row: MergeRow) -> StoredMerge:
         accepted=row.accepted,
         deadline=row.deadline,
         version_number=row.version_number,
+        refined=bool(task.refinement),
     )
-    return StoredMerge(row.position, row.teacher_id, task_from_document(row.task_document), status)
+    return StoredMerge(row.position, row.teacher_id, task, status)

@@ -35,6 +35,7 @@ def publish_version(center: Center, merge_keys: Sequence[str]) -> NetVersion | N
     with center.registry.read() as books:
         found = [m for m in map(books.merges.get, merge_keys) if m.status.accepted and not m.status.ended]
         base = books.versions.newest()
+    found = [merge for merge in found if not _outlived(center, base, merge)]
     merges = list({(merge.task.category, merge.task.task): merge for merge in found}.values())
     if not merges:
         return None
@@ -67,6 +68,18 @@ def publish_version(center: Center, merge_keys: Sequence[str]) -> NetVersion | N
         return None
     log.info("published version %d with %d routes", version.number, len(version.routes))
     return version
+
+
+def _outlived(center: Center, base: NetVersion | None, merge: StoredMerge) -> bool:
+    """Tell whether a refined route comes too late: the one that it came from left the net; it is refused."""
+    of = merge.task.refined_from
+    if not of or (base is not None and any(route.merge_key == of for route in base.routes)):
+        return False
+    reason = "the route that was refined is not in the net any more"
+    with center.registry.write() as books:
+        move_merge(center, books, merge.task.key, PublicationRefused(reason))
+    center.bell.ring()
+    return True
 
 
 def _replaced(change: VersionChange) -> dict[str, list[str]]:

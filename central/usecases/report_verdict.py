@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from central.merge.events import VerdictReported
+from central.merge.events import Event, Outdone, VerdictReported
 from central.merge.verdicts import checked_verdict, closed_percent, flat_figures
 from central.registry.audit_book import Action, actor_of
 from central.usecases.plan_merges import move_and_plan
@@ -13,7 +13,8 @@ from transplant.rpc.verdict_signature import check_signature
 from transplant.types import MergeState
 
 if TYPE_CHECKING:
-    from central.registry.values import SignedVerdict
+    from central.registry.registry import Books
+    from central.registry.values import SignedVerdict, StoredMerge
     from central.usecases.center import Center
     from transplant.types import Identity, Verdict
 
@@ -56,9 +57,23 @@ def report_verdict(
             figures=figures,
             signed=signed is not None,
         )
-        after = move_and_plan(center, books, verdict.merge_key, VerdictReported(closed, figures))
+        event: Event = VerdictReported(closed, figures)
+        if merge.task.refinement:
+            event = _beside_the_published(books, merge, closed, figures)
+        after = move_and_plan(center, books, verdict.merge_key, event)
     center.bell.ring()
     return after.state
+
+
+def _beside_the_published(
+    books: Books, merge: StoredMerge, closed: float, figures: dict[str, float]
+) -> Event:
+    """Return what a verdict means for a refined route: the published one that it came from is the measure."""
+    base = merge.task.refined_from
+    version = books.versions.newest()
+    if version is None or all(route.merge_key != base for route in version.routes):
+        return Outdone("the route that was refined is not in the net any more")
+    return VerdictReported(closed, figures, books.merges.get(base).status.figures.get("closed"))
 
 
 def _check_signed(center: Center, caller: Identity, verdict: Verdict, signed: SignedVerdict | None) -> None:

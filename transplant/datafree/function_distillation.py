@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from transplant.datafree.agreement import agreement
 from transplant.datafree.answer_scale import deviation_of
-from transplant.datafree.sources import Synthetic, synthesise
+from transplant.datafree.sources import Synthetic, held_out_part, synthesise
 from transplant.nets.learning import (
     AdapterProblem,
     LabelledSamples,
@@ -125,6 +125,13 @@ class FunctionLearner:
         loss = imitation_loss(answers, held_out.answers, material.mean, material.deviation)
         figures = agreement(answers, held_out.answers) | {"loss": float(loss), "beta": material.beta}
         return LearnedAdapter(adapter, architecture, figures)
+
+
+def agreement_of(adapter: nn.Module, problem: AdapterProblem, config: LearnerConfig) -> dict[str, float]:
+    """Return the agreement with g_T of an adapter that others learned, on x that this learner holds out."""
+    held_out = held_out_part(problem, config)  # moved by gradients, some of it
+    answers = held_out.answers_of(problem, nn.Sequential(adapter, problem.host_task_module))
+    return agreement(_on_grid(answers, held_out.answers), held_out.answers)
 
 
 def balanced_odds(answers: Tensor) -> Tensor:

@@ -87,12 +87,20 @@ def synthesise(problem: AdapterProblem, config: LearnerConfig) -> tuple[Syntheti
     """
     if problem.teacher_task_module is None:
         return _answered(problem, config)
-    held_out = config.with_seed(config.seed + _HELD_OUT_SEED)
     count = min(config.synthetic_images, _IMAGES_BYTES // _bytes_each(problem))
-    return (
-        _synthetic(problem, config, count, held_out=False),
-        _synthetic(problem, held_out, config.held_out_images, held_out=True),
-    )
+    return _synthetic(problem, config, count, held_out=False), held_out_part(problem, config)
+
+
+def held_out_part(problem: AdapterProblem, config: LearnerConfig) -> Synthetic:
+    """Return the second of what `synthesise` returns, without making the first where that can be helped.
+
+    Raises:
+        DisclosureMissing: if the site did not disclose what the source needs.
+    """
+    if problem.teacher_task_module is None:
+        return _answered(problem, config)[1]
+    held_out = config.with_seed(config.seed + _HELD_OUT_SEED)
+    return _synthetic(problem, held_out, config.held_out_images, held_out=True)
 
 
 def _synthetic(problem: AdapterProblem, config: LearnerConfig, count: int, *, held_out: bool) -> Synthetic:

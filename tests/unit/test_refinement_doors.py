@@ -1,0 +1,292 @@
+"""What federated rounds let in: at a site's node, at the center's gate, in the bytes that come."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from central.home import identity_folder, open_registry
+from central.identity.provision import provision_authority, provision_kit, revoke_certificates
+from central.refine.fleet_gate import FleetGate
+from central.refine.refinement import site_keys
+from central.refine.superlink import SuperLink
+from central.settings import read_settings
+from edge.refine_launch import write_programs
+from edge.refine_node import supernode
+from edge.refine_noise import RoundLedger, RoundNoise
+from edge.settings import EdgeSettings
+from edge.site import Site
+from transplant.artifact.npy_tensor import array_of, tensor_from_npy
+from transplant.artifact.round_order import read_round_order
+from transplant.backends.flower_programs import flower_environment
+from transplant.backends.system_clock import SystemClock
+from transplant.errors import (
+    CertificateInvalid,
+    InvalidSettings,
+    ManifestInvalid,
+    NotAllowed,
+    PayloadMalformed,
+)
+from transplant.types import Identity, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ROUTE = (
+    '{"category":"cat","task":"classification","category_module":"' + "a" * 64 + '","adapter":"' + "b" * 64
+    + '","task_module":"' + "c" * 64 + '"}'
+)  # fmt: skip
+ORDER = (
+    '{"work":"refine","run":"'
+    + "d" * 64
+    + '","round":1,"rounds":2,"seed":1,"settings":{},"route":'
+    + ROUTE
+    + "}"
+)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a center's home with its certificates and the kits of two sites."""
+    folder = tmp_path / "home"
+    provision_authority(identity_folder(folder), (), 1)
+    registry = open_registry(read_settings({"home": folder}))
+    for name in ("site-ada", "site-bob"):
+        provision_kit(
+            registry,
+            SystemClock(),
+            identity_folder(folder).authority(),
+            Identity(Role.SITE, name),
+            categories=("cat",),
+            center="127.0.0.1:7443",
+            days=1,
+            out=folder / "kits" / name,
+        )
+    registry.close()
+    return folder
+
+
+@contextmanager
+def upstream(home: Path, heard: list[bytes]) -> Iterator[int]:
+    """Yield the port of a TLS server that answers every request with 200 and notes it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    identity = identity_folder(home)
+    context.load_cert_chain(identity.server, identity.server_key)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                plain, _ = listener.accept()
+            except OSError:
+                return
+            with plain, context.wrap_socket(plain, server_side=True) as client:
+                data = client.recv(65536)
+                while b"\r\n\r\n" not in data or len(data.split(b"\r\n\r\n", 1)[1]) < 4:
+                    data += client.recv(65536)
+                heard.append(data)
+                client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join()
+
+
+def ask(address: str, home: Path, request: bytes) -> bytes:
+    context = ssl.create_default_context(cafile=str(identity_folder(home).ca))
+    host, _, port = address.rpartition(":")
+    plain = socket.create_connection((host, int(port)), timeout=10)
+    with context.wrap_socket(plain, server_hostname=host) as client:
+        client.sendall(request)
+        answer = b""
+        while block := client.recv(65536):
+            answer += block
+    return answer
+
+
+def request_of(path: str, fields: str = "Content-Length: 4\r\n", method: str = "POST") -> bytes:
+    return f"{method} {path} HTTP/1.1\r\nHost: center\r\n{fields}\r\nbody".encode()
+
+
+def test_the_gate_hands_on_the_fleet_api_and_nothing_else(home: Path):
+    heard: list[bytes] = []
+    with upstream(home, heard) as port, FleetGate("127.0.0.1:0", port, identity_folder(home)) as gate:
+        assert ask(gate.address, home, request_of("/v1/fleet/pull-messages")).endswith(b"ok")
+        (seen,) = heard
+        assert seen.endswith(b"body")
+        assert b"Connection: close" in seen
+        for refused in (
+            request_of("/v1/control/register-node"),
+            request_of("/v1/control/start-run"),
+            request_of("/v1/runtime/get-nodes"),
+            request_of("/v1/fleet/../control/start-run"),
+            request_of("/v1/fleet/%2e%2e/control"),
+            request_of("/docs", method="GET"),
+            request_of("/v1/fleet/get-run", "Transfer-Encoding: chunked\r\n"),
+            request_of("/v1/fleet/get-run", "Content-Length: 4\r\nContent-Length: 9\r\n"),
+            request_of("/v1/fleet/get-run", "Content-Length: 999999999999\r\n"),
+            request_of("/v1/fleet/get-run", "Content-Length : 4\r\n"),
+            request_of("/v1/fleet/get-run", "Upgrade: h2c\r\nContent-Length: 4\r\n"),
+            request_of("/v1/fleet/get-run", f"X: {'y' * 40_000}\r\nContent-Length: 4\r\n"),
+        ):
+            assert ask(gate.address, home, refused).startswith(b"HTTP/1.1 4"), refused[:60]
+        assert len(heard) == 1
+
+
+def test_the_gate_speaks_tls_only(home: Path):
+    with FleetGate("127.0.0.1:0", 1, identity_folder(home)) as gate:
+        host, _, port = gate.address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as plain:
+            plain.sendall(request_of("/v1/fleet/pull-messages"))
+            assert b"HTTP" not in plain.recv(4096)
+        with pytest.raises(InvalidSettings, match="cannot listen"):
+            FleetGate(gate.address, 1, identity_folder(home)).__enter__()
+
+
+def test_a_node_imports_nothing_that_came_with_an_app(tmp_path: Path):
+    app = tmp_path / "flower" / "apps" / "evil"
+    app.mkdir(parents=True)
+    (app / "evil.py").write_text("raise SystemExit('code of somebody else ran')")
+    (app / "json.py").write_text("raise SystemExit('code of somebody else ran')")
+    code = (
+        "import sys; from pathlib import Path; from edge.refine_launch import import_nothing_below as close;"
+        f"close(Path({str(tmp_path / 'flower')!r})); sys.path.insert(0, {str(app)!r}); import json;"
+        "\ntry:\n import evil\nexcept ModuleNotFoundError: print('closed')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "closed", done.stderr
+
+
+def test_a_nodes_programs_are_two_and_its_environment_is_quiet(tmp_path: Path):
+    write_programs(tmp_path / "programs")
+    assert sorted(each.name for each in (tmp_path / "programs").iterdir()) == [
+        "flower-superexec",
+        "flwr-clientapp",
+    ]
+    environment = flower_environment(tmp_path / "flower", tmp_path / "programs")
+    assert environment["PATH"] == str(tmp_path / "programs")
+    assert environment["FLWR_TELEMETRY_ENABLED"] == "0"
+    assert environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
+
+
+def test_neither_side_can_be_started_without_tls_and_keys(home: Path, tmp_path: Path):
+    flags = {"home": tmp_path / "site", "kit": home / "kits" / "site-ada", "category": "cat"}
+    member = Site(EdgeSettings.of(flags | {"refine": "127.0.0.1:9"}))
+    node = supernode(member, member.kit, "127.0.0.1:9").command
+    link = SuperLink(tmp_path / "run", identity_folder(home), "127.0.0.1:0").command
+    assert "--insecure" not in (*node, *link)
+    assert {"--root-certificates", "--auth-supernode-private-key"} <= set(node)
+    assert {"--ssl-certfile", "--enable-supernode-auth", "--disable-runtime-dependency-installation"} <= set(
+        link
+    )
+    assert link[link.index("--host") + 1] == "127.0.0.1"
+    key = tmp_path / "site" / "refine" / "node.key"
+    assert os.stat(key).st_mode & 0o777 == 0o600  # noqa: PTH116
+    with pytest.raises(CertificateInvalid):
+        SuperLink(tmp_path / "run", identity_folder(tmp_path / "nowhere"), "127.0.0.1:0")
+
+
+def test_only_sites_with_a_certificate_that_is_good_now_may_join(home: Path):
+    settings = read_settings({"home": home})
+    registry = open_registry(settings)
+    from central.compose import compose_center
+
+    center = compose_center(settings, registry)
+    assert [site for site, _ in site_keys(center, settings, ("site-ada", "site-bob"), 2)] == [
+        "site-ada",
+        "site-bob",
+    ]
+    revoke_certificates(registry, SystemClock(), Role.SITE, "site-bob", None)
+    assert [site for site, _ in site_keys(center, settings, ("site-ada", "site-bob"), 1)] == ["site-ada"]
+    with pytest.raises(CertificateInvalid, match="site-bob"):
+        site_keys(center, settings, ("site-ada", "site-bob"), 2)
+    registry.close()
+
+
+def test_noisy_answers_are_counted_and_no_center_gets_more_than_was_agreed(tmp_path: Path):
+    order, noise = read_round_order(ORDER), RoundNoise(1.0, 1e-5, 0.1)
+    ledger = RoundLedger(tmp_path / "privacy.json")
+    ledger.enter(order, noise)
+    with pytest.raises(NotAllowed):
+        ledger.enter(order.model_copy(update={"rounds": 99}), noise)
+    ledger.enter(order, noise)
+    with pytest.raises(NotAllowed, match="2 noisy answers of 2"):
+        RoundLedger(tmp_path / "privacy.json").enter(order, noise)
+    ledger.enter(order.model_copy(update={"run": "e" * 64}), noise)
+    assert noise.deviation(4) == pytest.approx(2 * noise.deviation(1))
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        ORDER.replace('"seed":1', '"seed":-1'),
+        ORDER.replace('"round":1', '"round":0'),
+        ORDER.replace('"settings"', '"images":[],"settings"'),
+        ORDER.replace("a" * 64, "../../etc/passwd"),
+        ORDER.replace('"work":"refine"', '"work":"found"'),
+        ORDER.replace('"work":"refine"', '"work":"upload"'),
+        "[]",
+        " " * 70_000 + ORDER,
+    ],
+)
+def test_an_order_that_is_none_is_refused(document: str):
+    with pytest.raises(ManifestInvalid):
+        read_round_order(document)
+
+
+def _npy(array: np.ndarray) -> bytes:
+    import io
+
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def test_arrays_are_read_by_the_shape_that_is_expected_of_them():
+    tensor = torch.randn(3, 2, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(tensor_from_npy(_npy(array_of(tensor)), (3, 2)), tensor)
+    whole = _npy(np.zeros((3, 2), np.float32))
+    for wrong in (
+        _npy(np.zeros((2, 3), np.float32)),
+        _npy(np.zeros((3, 2), np.int32)),
+        _npy(np.asfortranarray(np.zeros((3, 2), np.float32))),
+        _npy(np.zeros((3, 1), np.float64)),
+        whole[:-1],
+        whole + b"x",
+        b"\x93NUMPY" + b"\xff" * 140,
+        whole.replace(b"(3, 2)", b"(9, 2)"),
+        b"",
+    ):
+        with pytest.raises(PayloadMalformed):
+            tensor_from_npy(wrong, (3, 2))
+
+
+def test_taking_part_is_off_by_default_and_its_terms_are_checked(tmp_path: Path):
+    assert EdgeSettings.of({"home": tmp_path}).refine is None
+    assert EdgeSettings.of({"home": tmp_path}).refine_labels == 0
+    for wrong in (
+        {"refine": "https://center:1"},
+        {"refine": "center"},
+        {"refine_epsilon": 1.0},
+        {"refine_labels": -1},
+    ):
+        with pytest.raises(InvalidSettings, match="--refine"):
+            EdgeSettings.of({"home": tmp_path, **wrong})
+    noisy = EdgeSettings.of({"home": tmp_path, "refine_epsilon": 2.0, "refine_clip_norm": 0.5})
+    assert noisy.round_noise == RoundNoise(2.0, 1e-5, 0.5)

@@ -1,0 +1,239 @@
+"""Rounds over a grid: what travels, who is chosen, who is refused, and how a run ends whatever sites do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fakes.flower_grid import CONTEXT, FakeGrid, FakeTime
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+
+from central.refine.federated_run import STRATEGIES, FederatedRun, Rounds, RunState
+from central.refine.rounds import TOLD, Waiter, run_rounds
+from edge.refine_app import answer
+from edge.refine_noise import RoundNoise
+from transplant.errors import InvalidSettings
+from transplant.refinement.round_delta import RoundDelta, norm_of
+
+SHAPES = {"convolutions.0.weight": (4, 3, 1, 1), "convolutions.0.bias": (4,)}
+ROUTE = {
+    "category": "cat",
+    "task": "classification",
+    "category_module": "a" * 64,
+    "adapter": "b" * 64,
+    "task_module": "c" * 64,
+}
+SITES = {1: "site-ada", 2: "site-bob", 3: "site-cyd", 4: "site-dan", 5: "site-eve"}
+ROUNDS = Rounds(rounds=2, quorum=2, wait_s=5, timeout_s=10, patience=1)
+
+
+def run_of(rounds: Rounds = ROUNDS) -> FederatedRun:
+    nodes = {str(node_id): site for node_id, site in SITES.items()}
+    return FederatedRun("d" * 64, "refine", {"route": ROUTE, "settings": {}}, nodes, SHAPES, rounds)
+
+
+def honest(step: float = 0.1, images: float = 10.0, noise: RoundNoise | None = None):
+    """Return a node that moves every number by `step` in every round, through the site's own code."""
+
+    def work(_order, sent):
+        return RoundDelta(
+            {name: torch.full_like(each, step) for name, each in sent.items()}, {"images": images}
+        )
+
+    return lambda message: answer(message, CONTEXT, work, noise)
+
+
+def tampered(change):
+    """Return a node that answers honestly, and then changes its answer."""
+
+    def node(message: Message) -> Message:
+        reply = honest()(message)
+        change(reply.content)
+        return reply
+
+    return node
+
+
+def hold(nodes, rounds: Rounds = ROUNDS):
+    grid, time = FakeGrid(nodes), FakeTime()
+    record, arrays = run_rounds(grid.as_grid(), run_of(rounds), Waiter(time.now_s, time.sleep))
+    return grid, record, arrays
+
+
+def test_answers_are_averaged_by_images_and_rounds_add_up():
+    _, record, arrays = hold({1: honest(0.1, 30), 2: honest(0.5, 10)})
+    assert record.state is RunState.DONE
+    assert record.sites == ("site-ada", "site-bob")
+    assert all(torch.allclose(tensor, torch.full_like(tensor, 2 * 0.2)) for tensor in arrays.values())
+    assert {name: tuple(tensor.shape) for name, tensor in arrays.items()} == SHAPES
+
+
+def test_what_travels_is_the_adapters_difference_and_figures_of_aggregates_only():
+    grid, _, _ = hold({1: honest(), 2: honest()})
+    first = grid.sent[0].content
+    assert set(first) == {"arrays", "config"}
+    assert all(not array.numpy().any() for array in first.array_records["arrays"].values()), (
+        "a start travelled"
+    )
+    assert set(first.config_records["config"]) == {"order", "server-round"}
+    for message in grid.received:
+        assert set(message.content) == {"arrays", "figures"}
+        arrays = message.content.array_records["arrays"]
+        assert {name: array.numpy().shape for name, array in arrays.items()} == SHAPES
+        assert set(message.content.metric_records["figures"]) == set(TOLD)
+        assert all(isinstance(value, float) for value in message.content.metric_records["figures"].values())
+
+
+def test_sites_are_chosen_by_name_and_seed_whatever_their_node_ids():
+    def chosen(shift: int, seed: int) -> list[tuple[str, ...]]:
+        ids = {node_id: (node_id * 7 + shift) % 11 + 1 for node_id in SITES}
+        rounds = replace(ROUNDS, rounds=4, sites_a_round=3, seed=seed)
+        nodes = {str(ids[node_id]): site for node_id, site in SITES.items()}
+        grid, time = FakeGrid({ids[each]: honest() for each in SITES}), FakeTime()
+        run = replace(run_of(rounds), nodes=nodes)
+        return [
+            each.asked for each in run_rounds(grid.as_grid(), run, Waiter(time.now_s, time.sleep))[0].rounds
+        ]
+
+    assert chosen(0, seed=1) == chosen(3, seed=1)
+    assert chosen(0, seed=1) != chosen(0, seed=2)
+    assert all(len(asked) == 3 for asked in chosen(0, seed=1))
+
+
+def _of(**numbers: np.ndarray) -> ArrayRecord:
+    whole = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
+    return ArrayRecord({name: Array(value) for name, value in (whole | numbers).items()})
+
+
+BIAS = "convolutions.0.bias"
+LIES = {
+    "not finite": lambda c: c.update({"arrays": _of(**{BIAS: np.full(4, np.nan, np.float32)})}),
+    "another shape": lambda c: c.update({"arrays": _of(**{BIAS: np.zeros(5, np.float32)})}),
+    "another type": lambda c: c.update({"arrays": _of(**{BIAS: np.zeros(8, np.float16)})}),
+    "a tensor more": lambda c: c.update({"arrays": _of(image=np.zeros((3, 32, 32), np.float32))}),
+    "a tensor less": lambda c: c["arrays"].pop(BIAS),
+    "no array at all": lambda c: c["arrays"].update(
+        {BIAS: Array("float32", (4,), "numpy.ndarray", b"x" * 144)}
+    ),
+    "a header that lies": lambda c: c["arrays"].update(
+        {BIAS: Array("float32", (4,), "numpy.ndarray", Array(np.zeros(2**20, np.float32)).data[:144])}
+    ),
+    "a record more": lambda c: c.update({"note": ConfigRecord({"a": 1})}),
+    "a figure more": lambda c: c["figures"].update({"label-of-7": 1.0}),
+    "too many images": lambda c: c["figures"].update({"images": 1e12}),
+    "a weight that is none": lambda c: c["figures"].update({"images": float("nan")}),
+    "too long": lambda c: c.update({"arrays": _of(**{BIAS: np.full(4, 1e6, np.float32)})}),
+}
+
+
+@pytest.mark.parametrize("lie", list(LIES))
+def test_a_site_that_lies_is_named_and_its_numbers_count_for_nothing(lie: str):
+    nodes = {1: honest(0.1), 2: honest(0.1), 3: tampered(LIES[lie])}
+    _, record, arrays = hold(nodes, replace(ROUNDS, most_norm=100.0))
+    assert record.state is RunState.DONE
+    assert all(set(each.refused) == {"site-cyd"} for each in record.rounds)
+    assert all(torch.allclose(tensor, torch.full_like(tensor, 0.2)) for tensor in arrays.values())
+
+
+def test_a_site_that_fails_says_why_and_too_few_answers_end_the_run():
+    def broken(_message: Message) -> Message:
+        raise RuntimeError("no disk")
+
+    _, record, arrays = hold({1: honest(), 2: broken})
+    assert record.state is RunState.NO_QUORUM
+    assert "no disk" in record.rounds[0].refused["site-bob"]
+    assert "site-bob" in record.reason
+    assert arrays == {}
+
+
+def test_a_silent_site_is_not_waited_for_longer_than_patience():
+    grid, time = FakeGrid({1: honest(), 2: honest(), 3: lambda _: None}), FakeTime()
+    run = run_of(replace(ROUNDS, timeout_s=1e6))
+    record, _ = run_rounds(grid.as_grid(), run, Waiter(time.now_s, time.sleep))
+    assert record.state is RunState.DONE
+    assert [each.silent for each in record.rounds] == [("site-cyd",)] * 2
+    assert time.now < 10
+
+
+def test_sites_that_all_fall_silent_or_never_come_end_the_run():
+    _, silent, _ = hold({1: lambda _: None, 2: lambda _: None})
+    assert silent.state is RunState.NO_QUORUM
+    assert silent.rounds[0].silent == ("site-ada", "site-bob")
+    _, absent, _ = hold({1: honest(), 99: honest()})
+    assert absent.state is RunState.NO_SITES
+    assert "site-ada" in absent.reason
+
+
+def test_a_site_that_vanishes_between_two_rounds_is_gone_and_the_quorum_goes_on():
+    nodes = {1: honest(), 2: honest()}
+
+    def once(message: Message) -> Message:
+        del nodes[3]
+        return honest()(message)
+
+    nodes[3] = once
+    _, record, _ = hold(nodes)
+    assert record.state is RunState.DONE
+    assert [len(each.answered) for each in record.rounds] == [3, 2]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_every_strategy_of_the_table_moves_where_the_sites_do(strategy: str):
+    nodes = {node_id: honest(0.1) for node_id in SITES}
+    _, record, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=3))
+    assert record.state is RunState.DONE, record.reason
+    assert all(bool((tensor > 0).all()) for tensor in arrays.values())
+
+
+@pytest.mark.parametrize("strategy", ["fedmedian", "fedtrimmedavg", "krum", "multikrum"])
+def test_robust_strategies_bear_with_one_site_that_shouts(strategy: str):
+    nodes = {node_id: honest(0.1) for node_id in SITES} | {5: honest(1000.0)}
+    _, _, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=4, lying=1))
+    assert all(torch.allclose(tensor, torch.full_like(tensor, 0.2), atol=1e-5) for tensor in arrays.values())
+    _, _, mean = hold(nodes, replace(ROUNDS, quorum=4))
+    assert all(bool((tensor > 100).all()) for tensor in mean.values())
+
+
+def test_central_noise_is_bounded_and_there_and_no_site_weighs_more():
+    rounds = replace(ROUNDS, rounds=1, epsilon=1000.0, clip_norm=0.01)
+    _, record, arrays = hold({1: honest(5.0, 1.0), 2: honest(-5.0, 1e6)}, rounds)
+    assert record.state is RunState.DONE
+    assert 0 < norm_of(arrays) < 0.01, "the two cancel out, but for the noise"
+    with pytest.raises(InvalidSettings, match="fedavg alone"):
+        replace(rounds, strategy="krum")
+
+
+def test_a_site_with_noise_of_its_own_tells_its_budget_and_nothing_of_its_data():
+    noise = RoundNoise(epsilon=1e4, delta=1e-5, clip_norm=0.05)
+    grid, record, arrays = hold({1: honest(5.0, 77.0, noise), 2: honest(5.0, 77.0, noise)})
+    assert record.state is RunState.DONE
+    assert record.rounds[0].figures == {
+        "images": 2.0, "labels": 0.0, "loss": 0.0, "task_loss": 0.0, "epsilon": 1e4, "delta": 1e-5
+    }  # fmt: skip
+    assert norm_of(arrays) < 2 * 0.05 * 1.2
+    first = [array.numpy() for array in grid.received[0].content.array_records["arrays"].values()]
+    assert len({float(value) for each in first for value in each.ravel()}) > 4, "there is no noise"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"strategy": "magic"}, "fedavg"),
+        ({"quorum": 3, "sites_a_round": 2}, "2 sites are asked"),
+        ({"epsilon": 1.0}, "go together"),
+        ({"rounds": 0}, "rounds"),
+        ({"patience": 0.0}, "patience"),
+    ],
+)
+def test_rounds_that_cannot_be_held_are_refused_before_anybody_is_asked(wrong: dict[str, object], told: str):
+    with pytest.raises(InvalidSettings, match=told):
+        replace(ROUNDS, **wrong)
+
+
+def test_figures_of_an_answer_are_metrics_and_nothing_else():
+    reply = tampered(lambda c: c.update({"figures": MetricRecord({"images": [1.0, 2.0]})}))
+    _, record, _ = hold({1: honest(), 2: honest(), 3: reply})
+    assert "site-cyd" in record.rounds[0].refused
+    assert RecordDict() == {}
