@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +15,7 @@ from rich.console import Console
 from central.settings import CentralSettings, read_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Mapping
 
     from rich.console import RenderableType
 
@@ -40,3 +43,12 @@ def show(document: Mapping[str, object], tables: Iterable[RenderableType], *, as
     else:
         for table in tables:
             console.print(table)
+
+
+@contextmanager
+def stop_sign() -> Generator[Callable[[], bool]]:
+    """Yield whether SIGTERM or Ctrl-C came: long commands end in an orderly way."""
+    stop = threading.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: stop.set())
+    yield stop.is_set

@@ -127,6 +127,13 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
     return Outcome(manifest=manifest.canonical_bytes(), figures=figures), payload
 
 
+def problem_of(order: WorkOrder) -> tuple[AdapterProblem, LearnerConfig]:
+    """Return what an order is about, its modules loaded and verified, with the learner's settings."""
+    task, given = task_from_document(order.task.encode()), _Given.of(order)
+    config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
+    return _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes)), config
+
+
 def agreement_with_teacher(order: WorkOrder, adapter: nn.Module) -> dict[str, float]:
     """Return the data-free figures of an adapter that was not learned by a worker, for the same gate.
 
@@ -134,9 +141,7 @@ def agreement_with_teacher(order: WorkOrder, adapter: nn.Module) -> dict[str, fl
         order: of the merge whose teacher and host it connects.
         adapter: what is scored, by the x that the merge's own learner would hold out.
     """
-    task, given = task_from_document(order.task.encode()), _Given.of(order)
-    config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
-    problem = _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes))
+    problem, config = problem_of(order)
     figures = agreement_of(freeze(adapter), problem, replace(config, source=best_source(problem)))
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 

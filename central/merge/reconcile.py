@@ -77,8 +77,15 @@ class Reconciler:
             heard = self._center.bell.rings
             try:
                 busy = self.tick()
-            except Exception:
-                log.exception("a round of the merge loop failed; trying again in %g s", _RETRY_S)
+            except Exception as error:
+                passing = isinstance(error, TransplantError) and error.retry
+                log.log(
+                    logging.WARNING if passing else logging.ERROR,
+                    "a round of the merge loop failed (%s); trying again in %g s",
+                    error,
+                    _RETRY_S,
+                    exc_info=not passing,
+                )
                 stop.wait(_RETRY_S)
                 continue
             self._center.bell.wait(heard, self._rest_s(busy=busy))

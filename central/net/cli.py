@@ -1,13 +1,14 @@
-"""`transplant-central plan` and `net retire | rollback | claim | lineage`."""
+"""`transplant-central plan` and `net retire | rollback | claim | fine-tune | lineage`."""
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from central.console import AsJson, Home, RegistryUrl, show
+from central.console import AsJson, Home, RegistryUrl, show, stop_sign
 from central.home import open_known_registry
 from central.net.served_settings import served_settings
 from transplant.types import Task
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from central.settings import CentralSettings
     from central.usecases.center import Center
     from transplant.types import NetVersion
+
+_TELL_S = 5.0
 
 Category = Annotated[str, typer.Argument(help="Category of the routes.")]
 OneTask = Annotated[Task, typer.Argument(help="Task of the route.")]
@@ -30,6 +33,7 @@ def register(app: typer.Typer, net: typer.Typer) -> None:
         "retire": net_retire,
         "rollback": net_rollback,
         "claim": net_claim,
+        "fine-tune": net_fine_tune,
         "lineage": net_lineage,
     }.items():
         net.command(name)(command)
@@ -88,6 +92,50 @@ def net_claim(
     with center_of(served_settings(home, registry_url)) as center:
         added = decide_claim(center, category, site)
     typer.echo(f"{category} is of site {site}: {added} merges planned")
+
+
+def net_fine_tune(
+    task: OneTask,
+    home: Home,
+    category: Annotated[
+        list[str] | None,
+        typer.Option(help="A category to take part; again for more [all that lead into one task module]."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="In all; categories take turns.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+    registry_url: RegistryUrl = None,
+) -> None:
+    """Fine-tune a task module on the categories behind it, as a new module, without an image of any.
+
+    The module that is in the net stays as it is. Each category that the new one promises to serve no worse
+    gets a candidate with it, which passes the same gates as every other and takes the published route's place
+    only if the category's own site finds it no worse. A center may serve meanwhile; it must, for the gates to
+    decide.
+    """
+    from central.home import store_place
+    from central.usecases.fine_tune import fine_tune
+
+    told_s = [0.0]
+
+    def progress(step: int, of: int, loss: float) -> None:
+        if step == of or time.monotonic() - told_s[0] > _TELL_S:
+            told_s[0] = time.monotonic()
+            typer.echo(f"step {step} of {of}, loss {loss:.4f}")
+
+    settings = served_settings(home, registry_url)
+    with center_of(settings) as center, stop_sign() as stopped:
+        tuned = fine_tune(
+            center, store_place(settings), task, category or (),
+            steps=steps, seed=seed, progress=progress, stopped=stopped,
+        )  # fmt: skip
+    for name, before in tuned.before.items():
+        key = tuned.candidates.get(name)
+        outcome = f"candidate {key[:12]}" if key else "stays as it is"
+        typer.echo(
+            f"{name}: agreement with its teacher {before['agreement']:.1f} % -> "
+            f"{tuned.after[name]['agreement']:.1f} %, {outcome}"
+        )
+    typer.echo(f"new task module {tuned.task_module}")
 
 
 def net_lineage(

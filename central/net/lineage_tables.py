@@ -36,9 +36,17 @@ def lineage_tables(document: Mapping[str, Any]) -> list[RenderableType]:
 
 
 def _refinement(told: Mapping[str, Any] | None) -> list[RenderableType]:
-    """Return how the route's adapter was refined, if it was: by whom, how, with what labels and noise."""
+    """Return how a published route became this one, if it did: by whom, how, with what labels and noise."""
     if told is None:
         return []
+    if "fine_tuned" in told:
+        return [
+            Text(
+                f"With the task module {told['fine_tuned'][:12]}, fine-tuned from {told['from'][:12]} on "
+                f"{', '.join(told['categories'])} in {told['steps']} steps, seed {told['seed']}; until then "
+                f"merge {told['of'][:12]}."
+            )
+        ]
     labels = f"{told['labels']:.0f} labels" if told["labels"] else "no label"
     noise = f", noise of {told['privacy']}" if told["privacy"] else ""
     return [

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from central.console import Home, RegistryUrl
+from central.console import Home, RegistryUrl, stop_sign
 from central.net.cli import Category, OneTask, center_of
 from central.net.served_settings import served_settings
 from central.refine.federated_run import STRATEGIES, Rounds
@@ -20,7 +17,7 @@ from transplant.refinement.refinement_config import RefinementConfig
 from transplant.types import MergeState, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
 
     from central.usecases.center import Center
 
@@ -146,7 +143,7 @@ def refine(
         }
     )
     settings = served_settings(home, registry_url)
-    with center_of(settings) as center, _stop_sign() as stopped:
+    with center_of(settings) as center, stop_sign() as stopped:
         refined = refine_category(
             center, settings, category, task, config, held, listen, progress=typer.echo, stopped=stopped
         )
@@ -222,7 +219,7 @@ def found(
     )
     config = FoundingConfig(steps=steps, batch=batch, learning_rate=learning_rate)
     settings = served_settings(home, registry_url)
-    with center_of(settings) as center, _stop_sign() as stopped:
+    with center_of(settings) as center, stop_sign() as stopped:
         record = found_net(
             center,
             settings,
@@ -256,12 +253,3 @@ def _await_gates(center: Center, merge_key: str, stopped: Callable[[], bool]) ->
             typer.echo(f"published with version {status.version_number}")
             return
         time.sleep(_LOOK_S)
-
-
-@contextmanager
-def _stop_sign() -> Generator[Callable[[], bool]]:
-    """Yield whether SIGTERM or Ctrl-C came."""
-    stop = threading.Event()
-    for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: stop.set())
-    yield stop.is_set

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from central.merge.tasks import MergeTask
     from central.registry.registry import Books
     from central.registry.values import StoredMerge
     from central.usecases.center import Center
+    from transplant.artifact.manifest import Manifest
     from transplant.backends.blob_stores import StorePlace
     from transplant.nets.adapter import Adapter
     from transplant.types import Route, Task
@@ -131,23 +133,40 @@ def propose_refined(
     told = {**record, "of": base.task.key, "adapter": manifest.module_id}
     task = replace(base.task, refinement=canonical_json(told).decode())
     center.store.put_bytes(payload)
+    return put_before_gates(center, base, task, manifest, {**figures, **agreed})
+
+
+def put_before_gates(
+    center: Center, base: StoredMerge, task: MergeTask, adapter: Manifest, figures: dict[str, float]
+) -> str:
+    """Make a candidate of a task whose adapter is there already; return its merge key.
+
+    Doing it twice is harmless.
+
+    Args:
+        center: ports and policy.
+        base: the merge of the published route that it may take the place of.
+        task: of the candidate; its key is new.
+        adapter: manifest of its adapter, whose payload is in the store.
+        figures: data-free ones, for the center's gate.
+    """
     now = center.clock.now()
     with center.registry.write() as books:
-        if any(each.task.key == task.key for each in books.merges.list(route.category)):
+        if any(each.task.key == task.key for each in books.merges.list(task.category)):
             return task.key
-        if books.modules.add(manifest, now):
-            books.audit.append(CENTRAL, Action.MODULE_REGISTERED, manifest.module_id, merge=task.key)
+        if books.modules.add(adapter, now):
+            books.audit.append(CENTRAL, Action.MODULE_REGISTERED, adapter.module_id, merge=task.key)
             books.events.add(
-                MODULE_ACCEPTED, manifest.module_id, now, category=route.category, detail="adapter"
+                MODULE_ACCEPTED, adapter.module_id, now, category=task.category, detail="adapter"
             )
         books.merges.add(PlannedTask(base.teacher_id, task, replaces=base.task.key), now)
         about = {"teacher": base.teacher_id, "refines": base.task.key, "replaces": base.task.key}
         books.audit.append(CONSOLE, Action.MERGE_PLANNED, task.key, **about)
         planned = MergeState.PLANNED.value
-        books.events.add(MERGE_MOVED, task.key, now, category=route.category, detail=planned)
+        books.events.add(MERGE_MOVED, task.key, now, category=task.category, detail=planned)
         # One transaction: the merge loop finds a candidate, and never a merge that it could try to learn.
         move_merge(center, books, task.key, EngineReady(), actor=CONSOLE)
-        learned = AdapterLearned(manifest.module_id, {**figures, **agreed})
+        learned = AdapterLearned(adapter.module_id, figures)
         move_merge(center, books, task.key, learned, actor=CONSOLE)
     center.bell.ring()
     return task.key

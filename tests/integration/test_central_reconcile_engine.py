@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import threading
+
+import pytest
 from fakes.turned_center import site
 
 from central.usecases.cancel_merge import cancel_merge
-from transplant.errors import MergeEngineUnavailable, UnexpectedFailure
+from transplant.errors import MergeEngineUnavailable, RegistryUnavailable, UnexpectedFailure
 from transplant.types import MergeState
 
 
@@ -159,3 +163,25 @@ def test_a_damaged_checkpoint_starts_the_merge_anew(founded):
     founded.engine.finish()
     founded.rounds()
     assert founded.merges("cat")[0].state is MergeState.VALIDATING
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [(RegistryUnavailable("restarting"), logging.WARNING), (ZeroDivisionError("by zero"), logging.ERROR)],
+)
+def test_a_round_that_fails_is_followed_by_the_next(founded, monkeypatch, caplog, error, level):
+    stop, rounds = threading.Event(), []
+
+    def tick():
+        rounds.append(1)
+        if len(rounds) == 1:
+            raise error
+        stop.set()
+        return False
+
+    monkeypatch.setattr("central.merge.reconcile._RETRY_S", 0.0)
+    monkeypatch.setattr(founded.loop, "tick", tick)
+    founded.loop.run(stop)
+    (told,) = [record for record in caplog.records if "a round of the merge loop failed" in record.message]
+    assert (told.levelno, bool(told.exc_info)) == (level, level == logging.ERROR)
+    assert str(error) in told.message
