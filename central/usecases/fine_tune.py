@@ -105,7 +105,7 @@ def fine_tune(
         kind=ModuleKind.TASK,
         task=task,
         architecture=old.architecture.to_type(),
-        metrics={f"agreement_{name}": figures["agreement"] for name, figures in tuned.after.items()},
+        metrics={"categories": float(len(refinables)), "worst_gain": tuned.worst_gain},
         parents=(host.category_module, host.task_module, *adapters),
     )
     gaining = [each for each in refinables if _gains(tuned, each.route.category)]

@@ -27,9 +27,9 @@ def grown(tmp_path_factory):
     home = tmp_path_factory.mktemp("grown") / "home"
     world = World(home)
     with world.registry.write() as books:
-        for category in ("dog", "cat", "cow"):
+        for category in ("dog", "cat", "sea-cow"):
             books.sites.admit(f"site-{category}", (category,), world.clock.now())
-    for seed, category in enumerate(("dog", "cat", "cow"), start=1):
+    for seed, category in enumerate(("dog", "cat", "sea-cow"), start=1):
         world.grow(category, seed)
     world.registry.close()
     return home
@@ -66,15 +66,15 @@ def all_gain(monkeypatch):
 def test_each_category_decides_for_itself(world):
     before = routes(world)
     result = tuned(world)
-    assert set(result.candidates) == {"cat", "cow"}
+    assert set(result.candidates) == {"cat", "sea-cow"}
     assert routes(world) == before, "nothing is published by fine-tuning"
     world.rounds(2)
     judge(world, "cat", 5.0)
-    judge(world, "cow", 6.0)  # its published route was measured at 5.0
+    judge(world, "sea-cow", 6.0)  # its published route was measured at 5.0
     world.rounds(3)
     after = routes(world)
     assert after["dog"] == before["dog"]
-    assert after["cow"] == before["cow"]
+    assert after["sea-cow"] == before["sea-cow"]
     assert after["cat"].task_module == result.task_module != before["cat"].task_module
     assert after["cat"].adapter == before["cat"].adapter
     assert after["cat"].category_module == before["cat"].category_module
@@ -82,7 +82,7 @@ def test_each_category_decides_for_itself(world):
         states = {name: books.merges.get(key).status.state for name, key in result.candidates.items()}
         manifest = parse_manifest(books.modules.get(result.task_module).manifest)
         document = lineage_document(books, "cat", CLASSIFY, 0)
-    assert states == {"cat": MergeState.PUBLISHED, "cow": MergeState.REJECTED}
+    assert states == {"cat": MergeState.PUBLISHED, "sea-cow": MergeState.REJECTED}
     assert before["cat"].task_module in manifest.parents
     assert manifest.site == "central"
     assert any("fine-tuned from" in str(each) for each in lineage_tables(document))
