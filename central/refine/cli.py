@@ -26,35 +26,41 @@ _CONFIG, _HELD = RefinementConfig(), Rounds()
 _FOUNDING = FoundingConfig()
 _LOOK_S = 0.5
 
+Listen = Annotated[str, typer.Option(help="HOST:PORT that sites come to; their --refine names it.")]
+Quorum = Annotated[
+    int, typer.Option(help="Sites that must give a usable answer in each.", rich_help_panel=_ROUNDS)
+]
+WaitS = Annotated[
+    float, typer.Option(help="How long to wait for the quorum to be there.", rich_help_panel=_ROUNDS)
+]
+RoundTimeoutS = Annotated[float, typer.Option(help="How long a round may take.", rich_help_panel=_ROUNDS)]
+Patience = Annotated[
+    float,
+    typer.Option(
+        help="Once the quorum answered, wait this many times as long for the rest.",
+        rich_help_panel=_ROUNDS,
+    ),
+]
+Strategy = Annotated[str, typer.Option(help=f"{', '.join(STRATEGIES)}.", rich_help_panel=_ROUNDS)]
+HowMany = Annotated[int, typer.Option(help="How many.", rich_help_panel=_ROUNDS)]
+Batch = Annotated[int, typer.Option(help="Images a step.", rich_help_panel=_WORK)]
+LearningRate = Annotated[float, typer.Option(help="Peak; one cosine over all rounds.", rich_help_panel=_WORK)]
+
 
 def refine(
     category: Category,
     task: OneTask,
     home: Home,
-    listen: Annotated[str, typer.Option(help="HOST:PORT that sites come to; their --refine names it.")],
-    rounds: Annotated[int, typer.Option(help="How many.", rich_help_panel=_ROUNDS)] = _HELD.rounds,
-    quorum: Annotated[
-        int, typer.Option(help="Sites that must give a usable answer in each.", rich_help_panel=_ROUNDS)
-    ] = _HELD.quorum,
+    listen: Listen,
+    rounds: HowMany = _HELD.rounds,
+    quorum: Quorum = _HELD.quorum,
     sites_a_round: Annotated[
         int, typer.Option(help="Sites asked, chosen by seed; 0: all.", rich_help_panel=_ROUNDS)
     ] = _HELD.sites_a_round,
-    wait_s: Annotated[
-        float, typer.Option(help="How long to wait for the quorum to be there.", rich_help_panel=_ROUNDS)
-    ] = _HELD.wait_s,
-    round_timeout_s: Annotated[
-        float, typer.Option(help="How long a round may take.", rich_help_panel=_ROUNDS)
-    ] = _HELD.timeout_s,
-    patience: Annotated[
-        float,
-        typer.Option(
-            help="Once the quorum answered, wait this many times as long for the rest.",
-            rich_help_panel=_ROUNDS,
-        ),
-    ] = _HELD.patience,
-    strategy: Annotated[
-        str, typer.Option(help=f"{', '.join(STRATEGIES)}.", rich_help_panel=_ROUNDS)
-    ] = _HELD.strategy,
+    wait_s: WaitS = _HELD.wait_s,
+    round_timeout_s: RoundTimeoutS = _HELD.timeout_s,
+    patience: Patience = _HELD.patience,
+    strategy: Strategy = _HELD.strategy,
     server_rate: Annotated[
         float, typer.Option(help="Of strategies that step; 0: their default.", rich_help_panel=_ROUNDS)
     ] = _HELD.server_rate,
@@ -62,10 +68,8 @@ def refine(
         int, typer.Option(help="Of the choice of sites, and of theirs.", rich_help_panel=_ROUNDS)
     ] = _HELD.seed,
     steps: Annotated[int, typer.Option(help="Adam steps a round.", rich_help_panel=_WORK)] = _CONFIG.steps,
-    batch: Annotated[int, typer.Option(help="Images a step.", rich_help_panel=_WORK)] = _CONFIG.batch,
-    learning_rate: Annotated[
-        float, typer.Option(help="Peak; one cosine over all rounds.", rich_help_panel=_WORK)
-    ] = _CONFIG.learning_rate,
+    batch: Batch = _CONFIG.batch,
+    learning_rate: LearningRate = _CONFIG.learning_rate,
     labels: Annotated[
         int,
         typer.Option(
@@ -163,40 +167,24 @@ def refine(
 def found(
     categories: Annotated[list[str], typer.Argument(help="Categories whose sites found; two at least.")],
     home: Home,
-    listen: Annotated[str, typer.Option(help="HOST:PORT that sites come to; their --refine names it.")],
+    listen: Listen,
     task: Annotated[
         list[Task], typer.Option(help="Task of a shared module; repeatable.", rich_help_panel=_WORK)
     ] = [Task.CLASSIFICATION],  # noqa: B006
     arch: Annotated[str, typer.Option(help="Of every founding site.", rich_help_panel=_WORK)] = "vgg_small",
     image_px: Annotated[int, typer.Option(help="Side of the images.", rich_help_panel=_WORK)] = 64,
-    rounds: Annotated[int, typer.Option(help="How many.", rich_help_panel=_ROUNDS)] = 20,
-    quorum: Annotated[
-        int, typer.Option(help="Sites that must give a usable answer in each.", rich_help_panel=_ROUNDS)
-    ] = _HELD.quorum,
-    wait_s: Annotated[
-        float, typer.Option(help="How long to wait for the quorum to be there.", rich_help_panel=_ROUNDS)
-    ] = _HELD.wait_s,
-    round_timeout_s: Annotated[
-        float, typer.Option(help="How long a round may take.", rich_help_panel=_ROUNDS)
-    ] = _HELD.timeout_s,
-    patience: Annotated[
-        float,
-        typer.Option(
-            help="Once the quorum answered, wait this many times as long for the rest.",
-            rich_help_panel=_ROUNDS,
-        ),
-    ] = _HELD.patience,
-    strategy: Annotated[
-        str, typer.Option(help=f"{', '.join(STRATEGIES)}.", rich_help_panel=_ROUNDS)
-    ] = _HELD.strategy,
+    rounds: HowMany = 20,
+    quorum: Quorum = _HELD.quorum,
+    wait_s: WaitS = _HELD.wait_s,
+    round_timeout_s: RoundTimeoutS = _HELD.timeout_s,
+    patience: Patience = _HELD.patience,
+    strategy: Strategy = _HELD.strategy,
     seed: Annotated[
         int, typer.Option(help="Of the start, and of all that sites draw.", rich_help_panel=_ROUNDS)
     ] = _HELD.seed,
     steps: Annotated[int, typer.Option(help="SGD steps a round.", rich_help_panel=_WORK)] = _FOUNDING.steps,
-    batch: Annotated[int, typer.Option(help="Images a step.", rich_help_panel=_WORK)] = _FOUNDING.batch,
-    learning_rate: Annotated[
-        float, typer.Option(help="Peak; one cosine over all rounds.", rich_help_panel=_WORK)
-    ] = _FOUNDING.learning_rate,
+    batch: Batch = _FOUNDING.batch,
+    learning_rate: LearningRate = _FOUNDING.learning_rate,
     registry_url: RegistryUrl = None,
 ) -> None:
     """Found a net at the sites of several categories: each keeps a category module, the rest is shared.
