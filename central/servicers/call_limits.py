@@ -28,7 +28,7 @@ class CallLimits:
         leaving: streams of all identities beyond those that were told to end and have not yet.
         all_watches: of all identities, within their streams.
         all_calls: calls of all identities from which on a plain call whose request has not come gives way.
-        still_s: how long a call may wait for its caller where another one asks for its place.
+        still_s: how long a stream may wait for its caller where another one asks for its place.
     """
 
     streams: int

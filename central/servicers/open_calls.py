@@ -8,8 +8,7 @@ that comes when one is reached takes the place of another:
 - or else of one that holds as much, where it has let the server wait for a while.
 
 A stream that finds neither is turned away. A plain call never is: its own place is one of those that are
-kept from streams, and only a plain call whose request has not come gives way to it. Where many sites come at
-once, each with one call, nobody gives way: the requests are on their way, and who comes later waits in line.
+kept from streams, and only a plain call whose request has not come gives way to it.
 """
 
 from __future__ import annotations
@@ -56,7 +55,9 @@ class OpenCall:
         self.kind = kind
         self.context = context
         self.moved_s = clock.monotonic_s()
-        self.since_s: float | None = None
+        # A plain call's request is awaited from the first moment on. Were there one in which it is neither
+        # awaited nor there, calls that come right after one another could fill all threads.
+        self.since_s: float | None = self.moved_s if kind is Kind.PLAIN else None
         self.leaving = False
         self._clock = clock
 
@@ -140,8 +141,7 @@ class OpenCalls:
             giving_way += [] if other is None else [other]
         unsent = [c for c in self._open if not (c.is_stream or c.leaving) and c.since_s is not None]
         if unsent and len(self._open) >= self._limits.all_calls:
-            candidates = _of_the_greediest(unsent, call) or self._waited_for(unsent)
-            giving_way += [_stillest(candidates)] if candidates else []
+            giving_way.append(_stillest(_of_the_greediest(unsent)))
         return giving_way
 
     def _stream_that_gives_way(self, call: OpenCall) -> OpenCall | None:
@@ -175,12 +175,14 @@ class OpenCalls:
     def _still_ones(self, going: Iterable[OpenCall], call: OpenCall) -> list[OpenCall]:
         """Return the streams of those who hold as much as the caller does that have let the server wait."""
         held = _held(going, call)
-        return self._waited_for(c for c in going if held[c.who] == held[call.who])
-
-    def _waited_for(self, calls: Iterable[OpenCall]) -> list[OpenCall]:
-        """Return those of the calls whose caller has let the server wait for a while."""
         now_s = self._clock.monotonic_s()
-        return [c for c in calls if c.since_s is not None and now_s - c.since_s >= self._limits.still_s]
+        return [
+            c
+            for c in going
+            if held[c.who] == held[call.who]
+            and c.since_s is not None
+            and now_s - c.since_s >= self._limits.still_s
+        ]
 
 
 def _held(calls: Iterable[OpenCall], newcomer: OpenCall | None) -> Counter[Identity]:

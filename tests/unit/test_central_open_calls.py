@@ -43,6 +43,9 @@ class World:
         call = own.enter_context(self.calls.taking(Identity(Role.SITE, name), kind, Context()))
         if waits:
             own.enter_context(call)
+        else:
+            with call:  # its request was there at once
+                pass
         call.hang_up = own.close
         return call
 
