@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from benchmarks.chaos.served import CLOCK, ahead_s, move_clock
-from benchmarks.journey.children import Child, last_line
+from benchmarks.journey.children import Child
 from central.audit.noted_head import noted_head
 from central.home import identity_folder, open_registry
 from central.identity.provision import provision_authority, provision_kit
 from central.settings import read_settings
+from transplant.backends.log_tail import last_line
 from transplant.backends.system_clock import SystemClock
 from transplant.errors import (
     BenchmarkFailed,

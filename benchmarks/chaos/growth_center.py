@@ -12,9 +12,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.journey.children import Child, RestartPolicy, last_line
+from benchmarks.journey.children import Child, RestartPolicy
 from central.home import identity_folder, open_known_registry
 from central.identity.provision import provision_authority
+from transplant.backends.log_tail import last_line
 from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from transplant.backends.log_tail import last_line
 from transplant.errors import ERRORS, BenchmarkFailed
 
 if TYPE_CHECKING:
@@ -138,19 +139,6 @@ class Child:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
-
-
-def last_line(log: Path, tail_bytes: int = 4096) -> str:
-    """Return the last line of a log that says something, without reading all of it."""
-    try:
-        with log.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(max(0, size - tail_bytes))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    lines = [line.strip() for line in text.replace("\r", "\n").splitlines() if line.strip()]
-    return lines[-1] if lines else ""
 
 
 def _ending(code: int) -> str:

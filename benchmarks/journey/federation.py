@@ -11,7 +11,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from benchmarks.journey.children import Child, RestartPolicy, last_line
+from benchmarks.journey.children import Child, RestartPolicy
+from transplant.backends.log_tail import last_line
 from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:

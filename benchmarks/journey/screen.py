@@ -12,13 +12,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.journey.children import Child, last_line
+from transplant.backends.log_tail import last_line
 from transplant.types import MergeState, MergeSummary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import TracebackType
 
+    from benchmarks.journey.children import Child
     from benchmarks.journey.watch import Seen
 
 _PLAIN_EVERY_S = 10.0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.quality.cells import METRICS
 from benchmarks.quality.summary import is_of_few, summarise, table_key
+from benchmarks.quality.tables import table_line
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def few_table(records: Sequence[Record]) -> str:
     methods = list(dict.fromkeys((record.method or "", record.samples or 0) for record in records))
     header = ["images", "transfer", "teacher"]
     header += [f"{method}, {samples} labels" for method, samples in methods] + ["categories x seeds"]
-    lines = [_line(header), "|---:|:---|" + "---:|" * (len(header) - 2)]
+    lines = [table_line(header), "|---:|:---|" + "---:|" * (len(header) - 2)]
     rows: dict[tuple[float, str], list[Record]] = {}
     for record in records:
         images = float("inf") if record.teacher_images is None else record.teacher_images
@@ -53,7 +54,7 @@ def few_table(records: Sequence[Record]) -> str:
             of_method = [each for each in row if (each.method, each.samples or 0) == wanted]
             cells.append(summarise(of_method).text() if of_method else "-")
         cells.append(str(len({(each.category, each.seed) for each in row})))
-        lines.append(_line(cells))
+        lines.append(table_line(cells))
     return "\n".join(lines)
 
 
@@ -62,7 +63,3 @@ def _teachers(row: Sequence[Record]) -> str:
     once = {(each.category, each.seed): each for each in row if each.teacher is not None}
     own = [replace(each, value=each.teacher or 0.0) for each in once.values()]
     return summarise(own).text() if own else "-"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

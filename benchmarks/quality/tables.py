@@ -50,7 +50,7 @@ def quality_table(key: TableKey, records: Sequence[Record], extras: Extras) -> s
     header = ["samples", "method", *categories, "average", "gap closed", "agreement"]
     header += ["the paper's average, on its own data"] if paper else []
     header += ["wall s", "CPU s", "peak MiB", "bytes up"]
-    lines = [_line(header), "|---:|:---|" + "---:|" * (len(header) - 2)]
+    lines = [table_line(header), "|---:|:---|" + "---:|" * (len(header) - 2)]
     for (samples, label), row in rows_of(records).items():
         cells = [str(samples), label]
         parts = [[record for record in row if record.category == category] for category in categories]
@@ -68,7 +68,7 @@ def quality_table(key: TableKey, records: Sequence[Record], extras: Extras) -> s
             f"{max(peaks) / 2**20:.0f}" if peaks else "-",
             "-" if size is None else byte_text(int(size)),
         ]
-        lines.append(_line(cells))
+        lines.append(table_line(cells))
     for name in ("teacher", "floor"):
         values = [_once_a_seed(records, category, name) for category in categories]
         told = [sum(value) / len(value) if value else None for value in values]
@@ -78,7 +78,7 @@ def quality_table(key: TableKey, records: Sequence[Record], extras: Extras) -> s
         if name == "teacher" and paper:
             theirs = sum(paper.teachers) / len(paper.teachers)
             cells += ["", "", f"{theirs:.2f}"]
-        lines.append(_line(cells + [""] * (len(header) - len(cells))))
+        lines.append(table_line(cells + [""] * (len(header) - len(cells))))
     return "\n".join(lines)
 
 
@@ -104,13 +104,15 @@ def speed_sentence(records: Sequence[Record]) -> str | None:
 def papers_table(paper: PaperTable) -> str:
     """Return the paper's own table in the same layout."""
     header = ["samples", "method", *paper.categories, "average"]
-    lines = [_line(header), "|---:|:---|" + "---:|" * (len(header) - 2)]
+    lines = [table_line(header), "|---:|:---|" + "---:|" * (len(header) - 2)]
     lines += [
-        _line([str(row.samples), row.method, *(f"{v:.2f}" for v in row.values), f"{row.average:.2f}"])
+        table_line([str(row.samples), row.method, *(f"{v:.2f}" for v in row.values), f"{row.average:.2f}"])
         for row in paper.rows
     ]
     average = sum(paper.teachers) / len(paper.teachers)
-    lines.append(_line(["", "*teacher*", *(f"{value:.2f}" for value in paper.teachers), f"{average:.2f}"]))
+    lines.append(
+        table_line(["", "*teacher*", *(f"{value:.2f}" for value in paper.teachers), f"{average:.2f}"])
+    )
     return "\n".join(lines)
 
 
@@ -133,5 +135,6 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} %"
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_line(cells: Sequence[str]) -> str:
+    """Return one line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"

@@ -9,6 +9,7 @@ from safetensors.torch import load
 
 from benchmarks.journey.pictures import wilson_interval
 from benchmarks.quality.l2t_methods import METHODS, SALIENT
+from benchmarks.quality.tables import table_line
 from benchmarks.quality.transfer_pictures import (
     draw_limited,
     draw_pair_weights,
@@ -60,7 +61,9 @@ def _layers(
         key=lambda kind: (kind[1] is None, kind[1]),
     )
     counts = sorted({r.samples for r in records if r.samples is not None and r.method != "source"})
-    lines = [_line(["samples a class", *(f"n = {n}" if n is not None else "auto (chose)" for _, n in kinds)])]
+    lines = [
+        table_line(["samples a class", *(f"n = {n}" if n is not None else "auto (chose)" for _, n in kinds)])
+    ]
     lines.append("|---:|" + "---:|" * len(kinds))
     for samples in counts:
         cells = [str(samples)]
@@ -70,7 +73,7 @@ def _layers(
                 sorted({int(r.value) for r in chosen if r.samples == samples}) if retained is None else []
             )
             cells.append(_range(row) + (f" ({', '.join(map(str, picked))})" if picked else ""))
-        lines.append(_line(cells))
+        lines.append(table_line(cells))
     source = [record for record in records if record.method == "source"]
     learned = "handwriting" if data == "chars" else "computer fonts"
     told = f"Source: {learned}, {source[0].value:.2f} % on its 20 classes. " if source else ""
@@ -118,7 +121,7 @@ def _matching(
     for source in dict.fromkeys(record.source or "" for record in mine):
         part = [record for record in mine if record.source == source]
         counts = sorted({record.samples or 0 for record in part})
-        lines = [_line([f"from {source}", *(f"{count} a class" for count in counts), "CPU s"])]
+        lines = [table_line([f"from {source}", *(f"{count} a class" for count in counts), "CPU s"])]
         lines.append("|:---|" + "---:|" * (len(counts) + 1))
         curves: dict[str, dict[int, list[float]]] = {}
         for method in METHODS:
@@ -128,7 +131,7 @@ def _matching(
             if row:
                 seconds = [record.cpu_seconds or 0.0 for record in row]
                 cells = [_seeds([r.value for r in row if r.samples == count]) for count in counts]
-                lines.append(_line([method, *cells, f"{sum(seconds) / len(seconds):.0f}"]))
+                lines.append(table_line([method, *cells, f"{sum(seconds) / len(seconds):.0f}"]))
         parts.append("\n".join(lines))
         if len(counts) > 1:
             path = pictures / f"l2t-{profile}-{source}.png"
@@ -174,7 +177,3 @@ def _seeds(values: Sequence[float]) -> str:
     if not values:
         return "-"
     return f"{sum(values) / len(values):.2f} [{min(values):.2f}, {max(values):.2f}]"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -92,3 +92,18 @@ class GrowingContender(Protocol):
         costs is of all stages so far.
         """
         ...
+
+
+class Grown:
+    """What a growing contender does where nobody asks for stages: it grows to the end at once."""
+
+    def __call__(
+        self: GrowingContender,
+        federation: Federation,
+        training: Training,
+        engine: Engine,
+        progress: Progress,
+    ) -> Outcome:
+        """Take up all categories in one stage."""
+        (outcome,) = self.grow(federation, (len(federation.categories),), training, engine, progress)
+        return outcome

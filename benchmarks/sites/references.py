@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from benchmarks.sites.contender import Outcome
+from benchmarks.sites.contender import Grown, Outcome
 from benchmarks.sites.engine import Traffic
 from benchmarks.sites.federation import OTHER, Federation, LocalData
 from benchmarks.sites.peers.answers import answers_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Grown):
     """Every teacher as it is, whole, at the center: what transplanting could reach at best.
 
     Implements `GrowingContender`.
@@ -37,13 +37,6 @@ class Ensemble:
     """
 
     drawings: float = 0.2
-
-    def __call__(
-        self, federation: Federation, training: Training, engine: Engine, progress: Progress
-    ) -> Outcome:
-        """Average all teachers of a category in their calibrated logits."""
-        (outcome,) = self.grow(federation, (len(federation.categories),), training, engine, progress)
-        return outcome
 
     def grow(
         self,
@@ -77,7 +70,7 @@ class Ensemble:
 
 
 @dataclass(frozen=True)
-class Local:
+class Local(Grown):
     """Each site alone with its own teachers; measures are averaged over the sites.
 
     Nothing travels: the teachers leave their sites for the measurement only. Implements `GrowingContender`.
@@ -87,13 +80,6 @@ class Local:
     """
 
     drawings: float = 0.2
-
-    def __call__(
-        self, federation: Federation, training: Training, engine: Engine, progress: Progress
-    ) -> Outcome:
-        """Score the test pictures by every site's own net."""
-        (outcome,) = self.grow(federation, (len(federation.categories),), training, engine, progress)
-        return outcome
 
     def grow(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.sites.contender import Outcome
+from benchmarks.sites.contender import Grown, Outcome
 from benchmarks.sites.peers.center_clock import CenterClock
 from benchmarks.sites.scenarios import first_categories
 from benchmarks.sites.transplanting_center import (
@@ -34,7 +34,7 @@ ASKED_AT_MOST = 5
 
 
 @dataclass(frozen=True)
-class Transplant:
+class Transplant(Grown):
     """Implements `GrowingContender`.
 
     Args:
@@ -56,13 +56,6 @@ class Transplant:
     def __post_init__(self) -> None:
         if self.duplicates not in DUPLICATES:
             raise InvalidSettings(f"--duplicates is {' or '.join(DUPLICATES)}; got {self.duplicates!r}")
-
-    def __call__(
-        self, federation: Federation, training: Training, engine: Engine, progress: Progress
-    ) -> Outcome:
-        """Found the net and lead every other category into it."""
-        (outcome,) = self.grow(federation, (len(federation.categories),), training, engine, progress)
-        return outcome
 
     def grow(
         self,

@@ -87,11 +87,7 @@ def execute(order: WorkOrder, stopping: Callable[[], bool] = lambda: False) -> N
 
 
 def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> tuple[Outcome, bytes]:
-    task = task_from_document(order.task.encode())
-    given = _Given.of(order)
-    config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
-    problem = _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes))
-
+    task, given, problem, config = _read(order)
     contact = _Contact(bench, stopping)
 
     def learn(resume: bytes | None) -> LearnedAdapter:
@@ -129,9 +125,14 @@ def _learn(order: WorkOrder, bench: Workbench, stopping: Callable[[], bool]) -> 
 
 def problem_of(order: WorkOrder) -> tuple[AdapterProblem, LearnerConfig]:
     """Return what an order is about, its modules loaded and verified, with the learner's settings."""
+    return _read(order)[2:]
+
+
+def _read(order: WorkOrder) -> tuple[MergeTask, _Given, AdapterProblem, LearnerConfig]:
     task, given = task_from_document(order.task.encode()), _Given.of(order)
     config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
-    return _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes)), config
+    problem = _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes))
+    return task, given, problem, config
 
 
 def agreement_with_teacher(order: WorkOrder, adapter: nn.Module) -> dict[str, float]:

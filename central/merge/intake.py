@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.merge.events import AdapterLearned, EngineMissed, LearningFailed, WorkerDied
-from central.registry.audit_book import CENTRAL, Action
-from central.registry.events_book import MODULE_ACCEPTED
+from central.registry.audit_book import CENTRAL
 from central.runners.engine import Died, Finished, Hindered
 from central.usecases.move_merge import feed, move_merge
+from central.usecases.register_made import register_made
 from transplant.artifact.codec import verify_payload
 from transplant.artifact.manifest import parse_manifest
 from transplant.errors import ERRORS
@@ -48,12 +48,7 @@ def _take_in(center: Center, key: str, document: bytes, figures: dict[str, float
     center.store.put_bytes(bench.adapter.read_bytes())
     now = center.clock.now()
     with center.registry.write() as books:
-        if books.modules.add(manifest, now):
-            detail = f"{manifest.kind.value} {manifest.task.value if manifest.task else ''}".strip()
-            books.audit.append(CENTRAL, Action.MODULE_REGISTERED, manifest.module_id, merge=key)
-            books.events.add(
-                MODULE_ACCEPTED, manifest.module_id, now, category=manifest.category, detail=detail
-            )
+        register_made(books, manifest, now, CENTRAL, merge=key)
         move_merge(center, books, key, AdapterLearned(manifest.module_id, figures))
     bench.tidy()
     center.bell.ring()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -18,7 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from central.refine.federated_run import RunFolder, RunRecord, RunState
 from central.refine.fleet_gate import FleetGate
-from transplant.backends.flower_programs import TiedProcess, flower_environment, free_port, program
+from transplant.backends.flower_programs import (
+    TiedProcess,
+    flower_environment,
+    free_port,
+    listens,
+    program,
+)
 from transplant.errors import MergeEngineUnavailable
 
 if TYPE_CHECKING:
@@ -188,7 +193,7 @@ class SuperLink:
 
     def _wait_until_up(self) -> None:
         until_s = time.monotonic() + _READY_S
-        while not _listens(self._port):
+        while not listens(self._port):
             if not self._process.running or time.monotonic() > until_s:
                 raise MergeEngineUnavailable(f"the SuperLink did not start: {self._process.last_words()}")
             time.sleep(_LOOK_S)
@@ -209,11 +214,3 @@ def _told(call: subprocess.Popen[str], what: str) -> Mapping[str, object]:
         said = told.get("error-message") or (err or out).strip()[-400:]
         raise MergeEngineUnavailable(f"the SuperLink does not take {what}: {said}")
     return told
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
-            return True
-    except OSError:
-        return False

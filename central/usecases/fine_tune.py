@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from central.merge.execute import CENTER_SITE, problem_of
 from central.merge.order_desk import OrderDesk
 from central.merge.tasks import Host
-from central.registry.audit_book import CONSOLE, Action
-from central.registry.events_book import MODULE_ACCEPTED
+from central.registry.audit_book import CONSOLE
 from central.usecases.module_shelf import ModuleShelf
 from central.usecases.propose_refined import put_before_gates, refinable_route
+from central.usecases.register_made import register_made
 from transplant.artifact.codec import seal
 from transplant.artifact.digest import canonical_json, derive_seed
 from transplant.datafree.fine_tuning import FineTuner, SharedRoute
@@ -201,16 +201,9 @@ def _gains(tuned: FineTuned, category: str) -> bool:
 
 def _register(center: Center, manifest: Manifest, payload: bytes, host: Host) -> None:
     center.store.put_bytes(payload)
-    now = center.clock.now()
     with center.registry.write() as books:
-        if books.modules.add(manifest, now):
-            books.audit.append(
-                CONSOLE, Action.MODULE_REGISTERED, manifest.module_id, fine_tuned_from=host.task_module
-            )
-            detail = f"{manifest.kind.value} {manifest.task.value if manifest.task else ''}".strip()
-            books.events.add(
-                MODULE_ACCEPTED, manifest.module_id, now, category=manifest.category, detail=detail
-            )
+        now = center.clock.now()
+        register_made(books, manifest, now, CONSOLE, fine_tuned_from=host.task_module)
 
 
 def _propose(

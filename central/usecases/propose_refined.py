@@ -15,9 +15,10 @@ from central.merge.execute import CENTER_SITE, agreement_with_teacher
 from central.merge.order_desk import OrderDesk
 from central.merge.situation import PlannedTask
 from central.registry.audit_book import CENTRAL, CONSOLE, Action
-from central.registry.events_book import MERGE_MOVED, MODULE_ACCEPTED
+from central.registry.events_book import MERGE_MOVED
 from central.usecases.module_shelf import ModuleShelf
 from central.usecases.move_merge import move_merge
+from central.usecases.register_made import register_made
 from transplant.artifact.codec import seal
 from transplant.artifact.digest import canonical_json
 from transplant.errors import MergeNotPossible, NotFound
@@ -154,11 +155,7 @@ def put_before_gates(
     with center.registry.write() as books:
         if any(each.task.key == task.key for each in books.merges.list(task.category)):
             return task.key
-        if books.modules.add(adapter, now):
-            books.audit.append(CENTRAL, Action.MODULE_REGISTERED, adapter.module_id, merge=task.key)
-            books.events.add(
-                MODULE_ACCEPTED, adapter.module_id, now, category=task.category, detail="adapter"
-            )
+        register_made(books, adapter, now, CENTRAL, merge=task.key)
         books.merges.add(PlannedTask(base.teacher_id, task, replaces=base.task.key), now)
         about = {"teacher": base.teacher_id, "refines": base.task.key, "replaces": base.task.key}
         books.audit.append(CONSOLE, Action.MERGE_PLANNED, task.key, **about)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.journey.children import Child, RestartPolicy, last_line
+from benchmarks.journey.children import Child, RestartPolicy
+from transplant.backends.log_tail import last_line
 from transplant.errors import BenchmarkFailed, CenterUnreachable, DatasetNotFound
 
 if TYPE_CHECKING:

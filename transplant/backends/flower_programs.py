@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from transplant.backends.log_tail import last_line
 from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ def flower_environment(home: Path, programs: Path | None = None) -> dict[str, st
         "OMP_NUM_THREADS": "1",
         "PATH": path if programs is None else str(programs),
     }
+
+
+def listens(port: int) -> bool:
+    """Tell whether somebody listens on a TCP port of this machine."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
+            return True
+    except OSError:
+        return False
 
 
 def free_port() -> int:
@@ -112,12 +122,7 @@ class TiedProcess:
 
     def last_words(self) -> str:
         """Return the last line of its log that says something."""
-        try:
-            text = self.log.read_bytes()[-4096:].decode("utf-8", "replace")
-        except OSError:
-            return ""
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else ""
+        return last_line(self.log)
 
 
 def become(parent: int, command: Sequence[str]) -> None:

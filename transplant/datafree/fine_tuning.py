@@ -18,10 +18,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from transplant.datafree.agreement import agreement
-from transplant.datafree.function_distillation import FunctionLearner, Material, imitation_loss
+from transplant.datafree.function_distillation import (
+    FunctionLearner,
+    Material,
+    agreement_on,
+    imitation_loss,
+)
 from transplant.datafree.pipeline import best_source
 from transplant.errors import MergeNotPossible
 from transplant.nets.learning import LearnerState, step_generator
@@ -139,11 +143,9 @@ class FineTuner:
     def _figures(
         self, materials: tuple[Material, ...], task_module: nn.Module
     ) -> dict[str, dict[str, float]]:
-        figures: dict[str, dict[str, float]] = {}
-        for route, material in zip(self._routes, materials, strict=True):
-            held_out = material.held_out
-            answers: Tensor = held_out.answers_of(route.problem, nn.Sequential(route.adapter, task_module))
-            if answers.shape[-1] != held_out.answers.shape[-1]:  # answers of a probe are coarse
-                answers = nn.functional.adaptive_avg_pool2d(answers, held_out.answers.shape[-1])
-            figures[route.category] = agreement(answers, held_out.answers)
-        return figures
+        return {
+            route.category: agreement_on(
+                material.held_out, route.problem, nn.Sequential(route.adapter, task_module)
+            )
+            for route, material in zip(self._routes, materials, strict=True)
+        }

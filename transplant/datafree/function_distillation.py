@@ -130,7 +130,12 @@ class FunctionLearner:
 def agreement_of(adapter: nn.Module, problem: AdapterProblem, config: LearnerConfig) -> dict[str, float]:
     """Return the agreement with g_T of an adapter that others learned, on x that this learner holds out."""
     held_out = held_out_part(problem, config)  # moved by gradients, some of it
-    answers = held_out.answers_of(problem, nn.Sequential(adapter, problem.host_task_module))
+    return agreement_on(held_out, problem, nn.Sequential(adapter, problem.host_task_module))
+
+
+def agreement_on(held_out: Synthetic, problem: AdapterProblem, head: nn.Module) -> dict[str, float]:
+    """Return the agreement with g_T of what follows f, on x that was held out."""
+    answers = held_out.answers_of(problem, head)
     return agreement(_on_grid(answers, held_out.answers), held_out.answers)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from transplant.errors import InvalidSettings
+from transplant.nets.plain_settings import from_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,12 +92,9 @@ class LearnerConfig:
         """Rebuild from `to_dict`.
 
         Raises:
-            InvalidSettings: on an unknown name.
+            InvalidSettings: on an unknown name, or a value out of range or of another kind.
         """
-        unknown = set(values) - {entry.name for entry in fields(cls)}
-        if unknown:
-            raise InvalidSettings(f"unknown learner settings: {', '.join(sorted(unknown))}")
-        return cls(**values)
+        return from_plain(cls, values, "learner")
 
     def with_seed(self, seed: int) -> LearnerConfig:
         """Return a copy with another seed."""

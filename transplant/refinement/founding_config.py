@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from transplant.errors import InvalidSettings
+from transplant.nets.plain_settings import from_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,10 +60,4 @@ class FoundingConfig:
         Raises:
             InvalidSettings: on an unknown name, or a value out of range or of another kind.
         """
-        unknown = set(values) - {entry.name for entry in fields(cls)}
-        if unknown:
-            raise InvalidSettings(f"unknown founding settings: {', '.join(sorted(unknown))}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise InvalidSettings(f"founding settings: {error}") from error
+        return from_plain(cls, values, "founding")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from transplant.errors import InvalidSettings
+from transplant.nets.plain_settings import from_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,13 +62,7 @@ class RefinementConfig:
         Raises:
             InvalidSettings: on an unknown name, or a value out of range or of another kind.
         """
-        unknown = set(values) - {entry.name for entry in fields(cls)}
-        if unknown:
-            raise InvalidSettings(f"unknown refinement settings: {', '.join(sorted(unknown))}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise InvalidSettings(f"refinement settings: {error}") from error
+        return from_plain(cls, values, "refinement")
 
     def at_site(self, seed: int, labels: int) -> RefinementConfig:
         """Return a site's own settings: its seed, and the labels that its policy spends."""

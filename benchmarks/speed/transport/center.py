@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.journey.children import Child, last_line
+from benchmarks.journey.children import Child
 from benchmarks.speed.transport.modules import CATEGORY
 from central.home import identity_folder
+from transplant.backends.log_tail import last_line
 from transplant.errors import BenchmarkFailed
 from transplant.rpc.channel import load_kit
 from transplant.rpc.client import CentralClient

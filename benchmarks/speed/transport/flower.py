@@ -16,7 +16,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.journey.children import Child, last_line
+from benchmarks.journey.children import Child
+from transplant.backends.flower_programs import listens
+from transplant.backends.log_tail import last_line
 from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ class Flower:
         """
         self._link.start()
         deadline_s = time.monotonic() + _READY_S
-        while not _listens(self._port):
+        while not listens(self._port):
             if not self._link.running or time.monotonic() > deadline_s:
                 self._link.kill()
                 raise BenchmarkFailed(f"the SuperLink did not start: {last_line(self._link.log)}")
@@ -127,11 +129,3 @@ def _free_ports(count: int) -> list[int]:
     finally:
         for probe in probes:
             probe.close()
-
-
-def _listens(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1.0):
-            return True
-    except OSError:
-        return False
