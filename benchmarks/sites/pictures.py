@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogFormatter
 
 from benchmarks.sites.report_figures import method_of
 from benchmarks.sites.run_methods import METHODS
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from benchmarks.sites.report_figures import Table
 
@@ -55,6 +57,7 @@ def draw_bytes(table: Table, path: Path) -> None:
         )
     axes.axhline(100 / table.stages[-1], color="#bbbbbb", linestyle=":", linewidth=1, label="chance")
     axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
     _finish(canvas, axes, path)
 
 
@@ -78,6 +81,7 @@ def draw_join_seconds(table: Table, path: Path) -> None:
     canvas, axes = _axes("categories in the net", "processor seconds of the last one's joining")
     _lines(table, axes, "join_seconds", table.stages[1:])
     axes.set_yscale("log")
+    _plain_numbers(axes.yaxis)
     _finish(canvas, axes, path)
 
 
@@ -110,6 +114,19 @@ def _axes(x: str, y: str) -> tuple[Canvas, Axes]:
     return canvas, axes
 
 
+class _PlainNumbers(LogFormatter):
+    """Numbers as they are written, at the places that matplotlib labels."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:g}" if super().__call__(x, pos) else ""
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis by plain numbers: few of these axes span a power of ten."""
+    for set_formatter in (axis.set_major_formatter, axis.set_minor_formatter):
+        set_formatter(_PlainNumbers(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+
+
 def _finish(canvas: Canvas, axes: Axes, path: Path) -> None:
-    axes.legend(frameon=False, fontsize=7)
+    canvas.legend(frameon=False, fontsize=7, loc="outside right upper")
     canvas.savefig(path, dpi=140)

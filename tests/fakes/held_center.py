@@ -57,7 +57,8 @@ class HeldCenter:
     def press(self, method, *messages, name):
         """Open a call that sends no more than the messages, and wait until it has a place or was turned away.
 
-        Whoever gives way to it has gone then, too.
+        Whoever gives way to it has gone then, too, and knows it: the end of a call reaches its caller a moment
+        after the server has let go of it.
         """
         if name not in self.kits:
             self.kits[name] = kit_of(self.center, name)
@@ -66,6 +67,7 @@ class HeldCenter:
         self.calls.append(call)
         until(lambda: set(self.limited.all) - before or not call.is_active())
         until(lambda: not any(open_call.leaving for open_call in self.limited.all))
+        until(lambda: sum(each.is_active() for each in self.calls) == self.under_way)
         return call
 
     def held_by(self, name):
