@@ -30,13 +30,11 @@ def claim_folder(plan: Plan, setting: Setting) -> None:
     Raises:
         BenchmarkFailed: if the folder holds cells of other settings.
     """
-    mine = {
-        "epochs": plan.epochs,
-        "steps": plan.steps,
-        "precision": plan.precision,
-        "proxy": None if setting.proxy is None else setting.proxy.name,
-    }
-    claim_settings(setting.out, f"{plan.bench.value}/{plan.data}/{plan.arch}", mine)
+    name = f"{plan.bench.value}/{plan.data}/{plan.arch}"
+    mine = {"epochs": plan.epochs, "steps": plan.steps, "precision": plan.precision}
+    claim_settings(setting.out, name, mine)
+    if setting.proxy is not None:  # of no matter to cells that look at no public image
+        claim_settings(setting.out, f"{name}/proxy", {"proxy": setting.proxy.name})
 
 
 def claim_settings(out: Path, name: str, mine: dict[str, Any]) -> None:

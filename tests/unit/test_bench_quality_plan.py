@@ -27,8 +27,8 @@ from transplant.types import Task
 SMALL = {"data": "cifar10", "seeds": "0,1", "samples": "0,10", "categories": "cat,horse"}
 
 
-def _setting(out: Path, steps: int | None = None) -> Setting:
-    return Setting(out, out, None, 1, steps, "float32", 0, "none")
+def _setting(out: Path, steps: int | None = None, proxy: Path | None = None) -> Setting:
+    return Setting(out, out, proxy, 1, steps, "float32", 0, "none")
 
 
 def test_a_grid_is_every_meaningful_combination_once():
@@ -229,6 +229,14 @@ def test_a_folder_belongs_to_its_settings(tmp_path: Path):
     claim_folder(plan_of("exp1", steps=9, **SMALL), _setting(tmp_path))
     with pytest.raises(BenchmarkFailed, match="choose another --out"):
         claim_folder(plan_of("exp2", steps=6, **SMALL), _setting(tmp_path))
+
+
+def test_a_folder_has_one_source_of_public_images_and_cells_without_any(tmp_path: Path):
+    plan = plan_of("exp2", **SMALL)
+    for proxy in (None, Path("photographs"), None, Path("photographs")):
+        claim_folder(plan, _setting(tmp_path, proxy=proxy))
+    with pytest.raises(BenchmarkFailed, match="choose another --out"):
+        claim_folder(plan, _setting(tmp_path, proxy=Path("paintings")))
 
 
 def test_labelled_samples_are_balanced_the_same_for_all_and_nested():
