@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from transplant.errors import InvalidSettings
-from transplant.nets.plain_settings import from_plain
+from transplant.nets.plain_settings import PlainSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from transplant.types import Precision
 
 LABEL_FREE = ("transplant", "function", "closed-form", "back-distill")
@@ -23,7 +21,7 @@ SOURCES = ("procedural", "noise", "inverted", "moments", "pca", "proxy")
 
 
 @dataclass(frozen=True)
-class LearnerConfig:
+class LearnerConfig(PlainSettings, what="learner"):
     """Every knob of every learner; a learner ignores what is not its own.
 
     `source` says what function distillation synthesises x from (`transplant.datafree.sources`); `blend` is
@@ -82,19 +80,6 @@ class LearnerConfig:
         for name in ("nudged_share", "drawings", "blend"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InvalidSettings(f"{name} must lie in 0..1; got {getattr(self, name)}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON document."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LearnerConfig:
-        """Rebuild from `to_dict`.
-
-        Raises:
-            InvalidSettings: on an unknown name, or a value out of range or of another kind.
-        """
-        return from_plain(cls, values, "learner")
 
     def with_seed(self, seed: int) -> LearnerConfig:
         """Return a copy with another seed."""

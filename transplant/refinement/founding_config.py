@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from transplant.errors import InvalidSettings
-from transplant.nets.plain_settings import from_plain
+from transplant.nets.plain_settings import PlainSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from transplant.types import Precision
 
 
 @dataclass(frozen=True)
-class FoundingConfig:
+class FoundingConfig(PlainSettings, what="founding"):
     """What a founding site does in one round; the defaults are a teacher's recipe.
 
     Attributes:
@@ -48,16 +46,3 @@ class FoundingConfig:
                 raise InvalidSettings(f"{name} must be a number from 0 on; got {getattr(self, name)}")
         if self.precision not in ("float32", "bfloat16"):
             raise InvalidSettings(f"precision is float32 or bfloat16; got {self.precision!r}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON document."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> FoundingConfig:
-        """Rebuild from `to_dict`.
-
-        Raises:
-            InvalidSettings: on an unknown name, or a value out of range or of another kind.
-        """
-        return from_plain(cls, values, "founding")

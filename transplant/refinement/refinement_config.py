@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from transplant.errors import InvalidSettings
-from transplant.nets.plain_settings import from_plain
+from transplant.nets.plain_settings import PlainSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from transplant.types import Precision
 
 
 @dataclass(frozen=True)
-class RefinementConfig:
+class RefinementConfig(PlainSettings, what="refinement"):
     """What a site does in one round; it is the same at every site, but for `labels`.
 
     Attributes:
@@ -50,19 +48,6 @@ class RefinementConfig:
                 raise InvalidSettings(f"{name} must be a number from 0 on; got {getattr(self, name)}")
         if self.precision not in ("float32", "bfloat16"):
             raise InvalidSettings(f"precision is float32 or bfloat16; got {self.precision!r}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for a JSON document."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RefinementConfig:
-        """Rebuild from `to_dict`.
-
-        Raises:
-            InvalidSettings: on an unknown name, or a value out of range or of another kind.
-        """
-        return from_plain(cls, values, "refinement")
 
     def at_site(self, seed: int, labels: int) -> RefinementConfig:
         """Return a site's own settings: its seed, and the labels that its policy spends."""
