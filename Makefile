@@ -81,10 +81,11 @@ lint: $(STAMP) ## Style, import contracts, types, dependencies
 	$(BIN)/basedpyright
 	$(BIN)/deptry .
 
-# Short tests share the cores; the slow ones (whole federations as processes) have them to themselves.
+# Tests share the cores, but for those that need the machine alone (a Ray, a whole federation as processes).
 .PHONY: test
-test: test-fast ## All tests
-	$(BIN)/pytest -m slow --durations=10 $(PYTEST_ARGS)
+test: $(STAMP) ## All tests
+	$(BIN)/pytest -m 'not alone' -n 2 --dist loadfile --durations=10 $(PYTEST_ARGS)
+	$(BIN)/pytest -m alone --durations=10 $(PYTEST_ARGS)
 
 .PHONY: test-fast
 test-fast: $(STAMP) ## The tests that take less than ten seconds each

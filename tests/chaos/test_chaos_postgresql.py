@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.postgres
 @pytest.mark.timeout(300)
 def test_a_database_that_restarts_loses_nothing(tmp_path: Path, postgres: PostgresServer):

@@ -32,6 +32,7 @@ def silent(_said: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_a_few_sites_and_every_fault(tmp_path: Path):
     size = Size(sites=4, faults=12, seed=2, modules=8, merging=2, mean_gap_s=0.3, disk_mib=64, drain_s=120.0)
@@ -46,6 +47,7 @@ def test_a_few_sites_and_every_fault(tmp_path: Path):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 def test_a_kill_of_either_side_resumes_an_upload(tmp_path: Path):
     outcome = run_resume(2, 3, 8, tmp_path, silent, rate_mib_s=8.0)

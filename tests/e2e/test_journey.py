@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.journey.plan import JourneyPlan
     from tests.e2e.conftest import Ended
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def test_every_route_is_published(undisturbed: Ended, tiny: JourneyPlan):

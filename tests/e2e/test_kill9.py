@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.journey.plan import JourneyPlan
     from tests.e2e.conftest import Ended
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(480)]
 
 
 class Assassin:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from central.registry.values import RegisteredModule
     from tests.e2e.conftest import Ended
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(480)]
 
 FOUNDER_SHIPS = [ModuleKind.CATEGORY, ModuleKind.TASK, ModuleKind.TASK]
 OTHERS_SHIP = [ModuleKind.ANSWERS, ModuleKind.ANSWERS, ModuleKind.CATEGORY]

@@ -206,6 +206,7 @@ def test_a_changed_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_cells_run_side_by_side_on_ray(tmp_path: Path):
     plan = plan_of(
         "exp1", data="scenes", seeds="0", samples="0,10", methods="direct-learn,closed-form",

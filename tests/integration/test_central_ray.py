@@ -32,6 +32,7 @@ def adapters(home, **overrides):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_ray_and_threads_learn_the_same_adapters_through_the_death_of_a_driver(tmp_path):
     local = adapters(tmp_path / "local", runner="local")
     with real_center(tmp_path / "ray", runner="ray", **GROWN) as center:

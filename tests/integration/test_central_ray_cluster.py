@@ -16,7 +16,7 @@ from fakes.waiting import wait
 from central.runners.ray import RayEngine
 from transplant.types import Task
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(240)]
 
 EVERY = 25
 LONG = {"steps": 500, "batch": 8, "checkpoint_every": EVERY, "synthetic_images": 64, "candidates": 1}

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from transplant.backends.flower_programs import TiedProcess
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.alone, pytest.mark.timeout(300)]
 
 NAMES = ("site-cat", "site-second", "site-third")
 CLASSIFY = Task.CLASSIFICATION

@@ -73,6 +73,7 @@ def from_grpc(reply):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_no_request_fails_or_mixes_versions_across_a_switch(tmp_path):
     folder, _ = net_on_disk(tmp_path)

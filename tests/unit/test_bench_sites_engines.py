@@ -195,6 +195,7 @@ def _contended(engine: str, folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_flower_leads_to_the_bytes_of_this_process_and_tells_a_sites_error(tmp_path: Path):
     ours, theirs = _contended("local", tmp_path), _contended("flower", tmp_path)
     assert theirs[:2] == ours[:2]

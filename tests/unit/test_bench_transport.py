@@ -95,6 +95,7 @@ def test_a_job_of_a_crowd_that_fails_is_told():
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_run_measures_a_real_center_once(tmp_path: Path):
     said = io.StringIO()
     sizes = Sizes(mib=1, repetitions=2, flower_repetitions=0, at_once=3)
