@@ -60,8 +60,22 @@ def run_agent(
         TransplantError: whatever no retry can cure.
     """
     event = stopped or threading.Event()
-    if site.settings.found and not _founded(site, client, event, renewal):
-        return
+    # One node from the founding to the end: what was founded lies here before the node has told the center.
+    with RefineNode(site) as node:
+        if not site.settings.found or _founded(site, client, node, event, renewal):
+            _live(site, client, node, event, renewal, until_published=until_published)
+
+
+def _live(
+    site: Site,
+    client: CentralClient,
+    node: RefineNode,
+    stopped: threading.Event,
+    renewal: KitRenewal | None,
+    *,
+    until_published: bool,
+) -> None:
+    """Teach, seal, and follow what the center makes of it."""
     teacher = site.teach()
     sealed = seal_teacher(
         teacher,
@@ -77,8 +91,8 @@ def run_agent(
         "sealed %s with %d task modules", sealed.category_module.module_id[:12], len(sealed.task_modules)
     )
     follower = _Follower(site, client, teacher, sealed, outbox)
-    with News(client) as news, RefineNode(site) as node:
-        while not event.is_set():
+    with News(client) as news:
+        while not stopped.is_set():
             try:
                 if renewal is not None:
                     renewal.turn()
@@ -91,17 +105,22 @@ def run_agent(
                 if not error.retry:
                     raise
                 log.warning("%s: %s; trying again", error.code(), error)
-            news.wait(site.settings.poll_interval_s, event)
+            news.wait(site.settings.poll_interval_s, stopped)
 
 
-def _founded(site: Site, client: CentralClient, stopped: threading.Event, renewal: KitRenewal | None) -> bool:
+def _founded(
+    site: Site,
+    client: CentralClient,
+    node: RefineNode,
+    stopped: threading.Event,
+    renewal: KitRenewal | None,
+) -> bool:
     """Take part in a founding before anything is taught here; say whether a net was founded."""
-    with RefineNode(site) as node:
-        while (found := founded_teacher(site)) is None and not stopped.is_set():
-            if renewal is not None:
-                renewal.turn()
-            node.turn(client.kit)
-            stopped.wait(site.settings.poll_interval_s)
+    while (found := founded_teacher(site)) is None and not stopped.is_set():
+        if renewal is not None:
+            renewal.turn()
+        node.turn(client.kit)
+        stopped.wait(site.settings.poll_interval_s)
     return found is not None
 
 

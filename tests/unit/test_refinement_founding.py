@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 import torch
 from fakes.flower_grid import CONTEXT, FakeGrid, FakeTime
@@ -10,6 +14,7 @@ from fakes.tiny_nets import SMALL
 
 from central.refine.federated_run import FederatedRun, Rounds, RunState
 from central.refine.rounds import Waiter, run_rounds
+from edge import agent, refine_node
 from edge.datasets.site_dataset import Split
 from edge.found_work import found_round, founded_teacher
 from edge.refine_app import answer
@@ -25,6 +30,9 @@ from transplant.refinement.founding_config import FoundingConfig
 from transplant.refinement.round_delta import RoundDelta, add_to, parameters_of
 from transplant.types import Task
 
+if TYPE_CHECKING:
+    from transplant.rpc.client import CentralClient
+
 CLASSIFY = Task.CLASSIFICATION
 NET = FoundedNet(architecture=SMALL.id, hyper_parameters=dict(SMALL.hyper_parameters), tasks=(CLASSIFY,))
 FAST = FoundingConfig(steps=15, batch=8, learning_rate=0.05)
@@ -33,6 +41,14 @@ FAST = FoundingConfig(steps=15, batch=8, learning_rate=0.05)
 def problem(colour: int, count: int = 32) -> FoundingProblem:
     data = SquareData(count=count, colour=colour).load(Split.TRAIN)
     return FoundingProblem(data.images, data.labels, data.masks)
+
+
+def founding_order(number: int) -> RoundOrder:
+    """Return the order of the one round of a founding, or of the hand-out behind it."""
+    settings = {**FAST.to_dict(), "steps": 2}
+    del settings["seed"]
+    document = {"work": "found", "run": "b" * 64, "round": number, "rounds": 1, "seed": 3}
+    return RoundOrder.model_validate(document | {"settings": settings, "net": NET.model_dump(mode="json")})
 
 
 def test_sites_of_different_categories_found_a_net_and_no_category_module_travels():
@@ -130,10 +146,7 @@ def test_a_site_keeps_its_category_module_between_rounds_and_founds_only_if_it_i
 
 def test_the_founded_net_is_the_sites_teacher_and_is_sealed_as_any_other(tmp_path):
     data = write_folder(tmp_path / "pictures")
-    settings = {**FAST.to_dict(), "steps": 2}
-    del settings["seed"]
-    document = {"work": "found", "run": "b" * 64, "round": 1, "rounds": 1, "seed": 3, "settings": settings}
-    order = RoundOrder.model_validate(document | {"net": NET.model_dump(mode="json")})
+    order = founding_order(1)
     zeros = {
         name: torch.zeros_like(each)
         for name, each in parameters_of(founding_net(SMALL, (CLASSIFY,), 3).task_modules).items()
@@ -142,7 +155,7 @@ def test_the_founded_net_is_the_sites_teacher_and_is_sealed_as_any_other(tmp_pat
     for name in ("site-a", "site-b"):
         flags = {"home": tmp_path / name, "site": name, "category": name, "data": f"folder:{data}"}
         site = Site(EdgeSettings.of(flags | {"image_px": 32, "refine": "127.0.0.1:1", "found": True}))
-        handed = order.model_copy(update={"round": 2})
+        handed = founding_order(2)
         with pytest.raises(NotFound, match="no round"):
             work_of_round(site, handed, zeros)
         assert founded_teacher(site) is None
@@ -159,3 +172,44 @@ def test_the_founded_net_is_the_sites_teacher_and_is_sealed_as_any_other(tmp_pat
     assert one.category_module.payload_sha256 != other.category_module.payload_sha256
     assert one.task_modules[CLASSIFY].payload_sha256 == other.task_modules[CLASSIFY].payload_sha256
     assert one.task_modules[CLASSIFY].parents == (one.category_module.module_id,)
+
+
+def test_an_agents_node_stays_until_the_center_has_its_last_answer(tmp_path, monkeypatch):
+    """What was founded lies at the site before its node has answered: the agent must not end it for that."""
+    data = write_folder(tmp_path / "pictures")
+    flags = {"home": tmp_path / "home", "site": "site-a", "category": "cat", "data": f"folder:{data}"}
+    flags |= {"image_px": 32, "refine": "127.0.0.1:1", "found": True}
+    site = Site(EdgeSettings.of(flags | {"poll_interval_s": 0.01}))
+    zeros = {
+        name: torch.zeros_like(each)
+        for name, each in parameters_of(founding_net(SMALL, (CLASSIFY,), 3).task_modules).items()
+    }
+    happened: list[str] = []
+
+    class Node:
+        running = True
+
+        def start(self) -> None:
+            happened.append("node started")
+            for number in (1, 2):  # of one round, and what it came to is handed out
+                work_of_round(site, founding_order(number), zeros)
+
+        def stop(self) -> None:
+            happened.append("node stopped")
+
+    class Follower:
+        def __init__(self, *_: object) -> None:
+            happened.append("sealed")
+
+        def push(self) -> None:
+            happened.append("pushed")
+
+        def turn(self) -> bool:
+            return True
+
+    monkeypatch.setattr(refine_node, "supernode", lambda *_: Node())
+    monkeypatch.setattr(agent, "_Follower", Follower)
+    monkeypatch.setattr(agent, "News", nullcontext)
+    client = cast("CentralClient", SimpleNamespace(kit="a kit"))
+    agent.run_agent(site, client, until_published=True)
+    assert happened == ["node started", "sealed", "pushed", "node stopped"]
