@@ -69,7 +69,7 @@ def found_round(site: Site, order: RoundOrder, net: FoundedNet, arrays: Mapping[
     path = _folder(site) / f"{order.run}.safetensors"
     start = _net(founding_net(architecture, net.tasks, order.seed), path, order.round)
     add_to(start.task_modules, arrays)
-    if order.round > order.rounds:
+    if order.handed_out:
         _adopt(site, order, net, start, path, len(data))
         nothing = {name: torch.zeros_like(tensor) for name, tensor in arrays.items()}
         return RoundDelta(nothing, {"images": float(len(data))})

@@ -23,6 +23,7 @@ from edge.site_home import read_document
 from transplant.artifact.npy_tensor import array_of, tensor_from_npy
 from transplant.artifact.round_order import read_round_order
 from transplant.errors import InvalidSettings, ManifestInvalid, PayloadMalformed
+from transplant.refinement.round_delta import never_still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +55,7 @@ def train(message: Message, context: Context) -> Message:
     site = Site(EdgeSettings.of(document))
     noise = site.settings.round_noise
     order = _order(message)
-    if noise is not None and order.round <= order.rounds:  # behind the last one nothing of the data is told
+    if noise is not None and not order.handed_out:  # behind the last one nothing of the data is told
         RoundLedger(site.home.refine / "privacy.json").enter(order, noise)
     return answer(message, context, lambda order, sent: work_of_round(site, order, sent), noise)
 
@@ -74,24 +75,33 @@ def answer(message: Message, context: Context, work: Work, noise: RoundNoise | N
     if noise is None:
         return _worked(message, work)
     order = _order(message)
+    told = dict.fromkeys(TOLD, 0.0) | {"images": 1.0, "epsilon": noise.epsilon, "delta": noise.delta}
+    if order.handed_out:  # the answer is what was sent, whatever the work says: no noise covers it
+        sent = _tensors(message)
+        work(order, sent)
+        return _reply(message, sent, told)
     clip, spread = noise.clip_norm, noise.deviation(order.rounds)
     # Flower's mod takes an epsilon of its own for each round; the one that makes it draw `spread`.
     slope = math.sqrt(2 * math.log(1.25 / noise.delta))
     mod = LocalDpMod(clip, 2 * clip, 2 * clip * slope / spread, noise.delta)
-    told = dict.fromkeys(TOLD, 0.0) | {"images": 1.0, "epsilon": noise.epsilon, "delta": noise.delta}
-    reply = mod(message, context, lambda own, _context: _worked(own, work))
+    reply = mod(message, context, lambda own, _context: _worked(own, work, clipped=True))
     arrays = cast("ArrayRecord", reply.content[ARRAYS])
     noised = {name: Array(array.numpy().astype("float32")) for name, array in arrays.items()}
     content = RecordDict({ARRAYS: ArrayRecord(noised), FIGURES: MetricRecord({**told})})
     return Message(content=content, reply_to=message)
 
 
-def _worked(message: Message, work: Work) -> Message:
+def _worked(message: Message, work: Work, *, clipped: bool = False) -> Message:
     order, sent = _order(message), _tensors(message)
     done = work(order, sent)
-    arrays = {name: Array(array_of(sent[name] + delta)) for name, delta in done.tensors.items()}
     told = {name: done.figures.get(name, 0.0) for name in TOLD} | {"epsilon": 0.0, "delta": 0.0}
-    content = RecordDict({ARRAYS: ArrayRecord(arrays), FIGURES: MetricRecord({**told})})
+    moved = {name: sent[name] + delta for name, delta in done.tensors.items()}
+    return _reply(message, never_still(moved, sent) if clipped else moved, told)
+
+
+def _reply(message: Message, tensors: Mapping[str, Tensor], told: Mapping[str, float]) -> Message:
+    arrays = ArrayRecord({name: Array(array_of(tensor)) for name, tensor in tensors.items()})
+    content = RecordDict({ARRAYS: arrays, FIGURES: MetricRecord({**told})})
     return Message(content=content, reply_to=message)
 
 

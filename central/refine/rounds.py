@@ -24,7 +24,7 @@ from transplant.artifact.digest import derive_seed
 from transplant.artifact.npy_tensor import array_of, tensor_from_npy
 from transplant.artifact.round_order import RoundOrder
 from transplant.errors import ArtifactRejected, PayloadMalformed, TensorNotFinite
-from transplant.refinement.round_delta import MOST_IMAGES, check_delta
+from transplant.refinement.round_delta import MOST_IMAGES, check_delta, never_still
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -116,7 +116,7 @@ def run_rounds(
         try:
             arrays, _ = strategy.aggregate_train(number, used)
             sum_so_far = _aggregated(arrays, run.shapes)
-        except (ValueError, TypeError, ArtifactRejected) as error:
+        except (ArithmeticError, ValueError, TypeError, ArtifactRejected) as error:
             reason = f"round {number}: {run.rounds.strategy} made nothing of the answers: {error}"
             return RunRecord(RunState.FAILED, reason, tuple(records)), {}
     return RunRecord(RunState.DONE, "", tuple(records)), sum_so_far
@@ -218,6 +218,7 @@ def _take(
         return
     if run.rounds.epsilon:
         told[WEIGHT] = 1.0  # the noise is accounted for where every site weighs the same
+        tensors = never_still(tensors, sent)
     arrays = ArrayRecord({name: Array(array_of(tensors[name])) for name in run.shapes})
     # Only what was checked goes on to the strategy: no byte of the received records does.
     reply.content = RecordDict({ARRAYS: arrays, FIGURES: MetricRecord({**told})})

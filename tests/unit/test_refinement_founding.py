@@ -6,6 +6,7 @@ from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
 import pytest
 import torch
 from fakes.flower_grid import CONTEXT, FakeGrid, FakeTime
@@ -18,6 +19,7 @@ from edge import agent, refine_node
 from edge.datasets.site_dataset import Split
 from edge.found_work import found_round, founded_teacher
 from edge.refine_app import answer
+from edge.refine_noise import RoundNoise
 from edge.refine_work import work_of_round
 from edge.seal import seal_teacher
 from edge.settings import EdgeSettings
@@ -96,6 +98,33 @@ def test_sites_of_different_categories_found_a_net_and_no_category_module_travel
         route = torch.nn.Sequential(own[node].category_module, shared.eval().task_modules[CLASSIFY.value])
         errors.append(measure(route.requires_grad_(False), data.batches(CLASSIFY), CLASSIFY)["error"])
     assert max(errors) < 35, "the shared module does not answer for every category"
+
+
+def test_sites_with_noise_of_their_own_found_a_net_and_what_is_handed_out_has_none():
+    noise = RoundNoise(epsilon=1e3, delta=1e-5, clip_norm=0.05)
+    start = founding_net(SMALL, (CLASSIFY,), 5)
+    handed_out = []
+
+    def work(order, sent):
+        step = 0.0 if order.handed_out else 0.1
+        handed_out.extend([sent] if order.handed_out else [])
+        told = {"images": 77.0, "labels": 77.0}
+        return RoundDelta({name: torch.full_like(each, step) for name, each in sent.items()}, told)
+
+    shapes = {name: tuple(each.shape) for name, each in start.task_modules.named_parameters()}
+    order = {"net": NET.model_dump(mode="json"), "settings": FAST.to_dict()}
+    run = FederatedRun(
+        "a" * 64, "found", order, {"1": "site-a", "2": "site-b"}, shapes, Rounds(rounds=1, quorum=2)
+    )
+    grid = FakeGrid({node: lambda message: answer(message, CONTEXT, work, noise) for node in (1, 2)})
+    time = FakeTime()
+    record, delta = run_rounds(grid.as_grid(), run, Waiter(time.now_s, time.sleep))
+    assert record.state is RunState.DONE, record.reason
+    assert record.rounds[-1].figures["images"] == 2
+    assert len(handed_out) == 2
+    assert all(torch.equal(each[name], delta[name]) for each in handed_out for name in shapes)
+    last = [message.content.array_records["arrays"] for message in grid.received[-2:]]
+    assert all(np.array_equal(each[name].numpy(), delta[name].numpy()) for each in last for name in shapes)
 
 
 def test_equal_seeds_found_equal_bits_and_the_net_that_was_given_is_left_alone():

@@ -217,6 +217,18 @@ def test_a_site_with_noise_of_its_own_tells_its_budget_and_nothing_of_its_data()
     assert len({float(value) for each in first for value in each.ravel()}) > 4, "there is no noise"
 
 
+@pytest.mark.parametrize("step", [0.0, 1e-30])
+def test_a_site_that_changes_nothing_ends_no_run_with_noise(step: float):
+    rounds = replace(ROUNDS, epsilon=1000.0, clip_norm=0.01)
+    _, record, arrays = hold({1: honest(step), 2: honest(0.1)}, rounds)
+    assert record.state is RunState.DONE, record.reason
+    assert 0 < norm_of(arrays) < 0.1
+    noise = RoundNoise(epsilon=1e4, delta=1e-5, clip_norm=0.05)
+    _, record, _ = hold({1: honest(step, noise=noise), 2: honest(0.1, noise=noise)})
+    assert record.state is RunState.DONE, record.reason
+    assert [each.answered for each in record.rounds] == [("site-ada", "site-bob")] * 2
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

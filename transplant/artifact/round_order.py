@@ -63,6 +63,11 @@ class RoundOrder(_Strict):
     route: RefinedRoute | None = None
     net: FoundedNet | None = None
 
+    @property
+    def handed_out(self) -> bool:
+        """Tell whether this is the one behind a founding's rounds, which hands out what they came to."""
+        return self.work == "found" and self.round > self.rounds
+
     def to_json(self) -> str:
         """Return the document."""
         return self.model_dump_json(exclude_none=True)
@@ -86,4 +91,6 @@ def read_round_order(document: str) -> RoundOrder:
         raise ManifestInvalid(f"the order of this round: {told}") from error
     if (order.route is None) == (order.work == "refine") or (order.net is None) == (order.work == "found"):
         raise ManifestInvalid("the order of this round: it names a route to refine, or a net to found")
+    if order.round > order.rounds + (order.work == "found"):
+        raise ManifestInvalid(f"the order of this round: it is round {order.round} of {order.rounds}")
     return order

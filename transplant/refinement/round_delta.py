@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MOST_IMAGES = 100_000_000
 """More images than any site has: who claims more wants to outweigh all others."""
 
+_LEAST_NORM = 1e-12  # its square is a float32 still
+
 
 @dataclass(frozen=True, eq=False)
 class RoundDelta:
@@ -109,3 +111,16 @@ def clipped(tensors: Mapping[str, Tensor], clip_norm: float) -> dict[str, Tensor
     if not clip_norm or norm <= clip_norm:
         return dict(tensors)
     return {name: tensor * (clip_norm / norm) for name, tensor in tensors.items()}
+
+
+def never_still(moved: Mapping[str, Tensor], sent: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return what became of tensors, with one number a hair off where nothing was changed at all.
+
+    Flower's clipping divides by the length of the difference. Noise follows, beside which a hair is none.
+    """
+    if norm_of({name: moved[name] - tensor for name, tensor in sent.items()}) >= _LEAST_NORM:
+        return dict(moved)
+    name = min(sent)
+    numbers = sent[name].flatten().clone()
+    numbers[0] += max(_LEAST_NORM, 1e-6 * abs(float(numbers[0])))
+    return {**moved, name: numbers.view_as(sent[name])}
