@@ -126,9 +126,10 @@ class CentralSettings(BaseSettings):
     @field_validator("listen")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdecimal() or int(port) > 65535:
-            raise ValueError("must be HOST:PORT (port 0: any free one)")
+        try:
+            host_and_port(value)
+        except InvalidSettings as error:
+            raise ValueError(str(error)) from error
         return value
 
     @field_validator("store_url")
@@ -244,6 +245,18 @@ class CentralSettings(BaseSettings):
         if self.registry_url:
             fields["registry_url"] = without_password(self.registry_url)
         return (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode()
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Return both parts of an address to listen on.
+
+    Raises:
+        InvalidSettings: if it has not both.
+    """
+    host, _, port = listen.rpartition(":")
+    if not host.strip("[]") or not port.isdecimal() or int(port) > 65535:
+        raise InvalidSettings("must be HOST:PORT (port 0: any free one)")
+    return host.strip("[]"), int(port)
 
 
 def _kin(pairs: str) -> frozenset[tuple[str, str]]:

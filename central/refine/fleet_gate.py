@@ -15,6 +15,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from central.settings import host_and_port
 from transplant.errors import CertificateInvalid, InvalidSettings
 
 if TYPE_CHECKING:
@@ -45,11 +46,17 @@ class FleetGate:
         listen: HOST:PORT as sites reach it; port 0: any free one.
         port: of the SuperLink on 127.0.0.1.
         identity: the center's certificates; those of the server hold 127.0.0.1, too.
+
+    Raises:
+        InvalidSettings: if `listen` is no address.
+        CertificateInvalid: if the server's certificate cannot be used.
     """
 
     def __init__(self, listen: str, port: int, identity: IdentityFolder) -> None:
-        host, _, wanted = listen.rpartition(":")
-        self._listen = host.strip("[]"), int(wanted)
+        try:
+            self._listen = host_and_port(listen)
+        except InvalidSettings as error:
+            raise InvalidSettings(f"--listen {listen[:80]}: {error}") from error
         self._port = port
         try:
             self._server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -64,9 +71,7 @@ class FleetGate:
         self._open = 0
         self._ready: Future[tuple[str, asyncio.AbstractEventLoop]] = Future()
         self._stop = asyncio.Event()
-        self._thread = threading.Thread(
-            target=lambda: asyncio.run(self._serve()), name="fleet-gate", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="fleet-gate", daemon=True)
 
     def __enter__(self) -> FleetGate:
         """Listen.
@@ -82,11 +87,20 @@ class FleetGate:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
 
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except Exception as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)  # whoever enters waits for it
+
     async def _serve(self) -> None:
         try:
             server = await asyncio.start_server(self._meet, *self._listen, ssl=self._server)
-        except OSError as error:
-            told = InvalidSettings(f"cannot listen on {self._listen[0]}:{self._listen[1]}: {error.strerror}")
+        except (OSError, UnicodeError) as error:  # a name with an empty label cannot even be looked up
+            why = error.strerror if isinstance(error, OSError) else error
+            told = InvalidSettings(f"cannot listen on {self._listen[0]}:{self._listen[1]}: {why}")
             self._ready.set_exception(told)
             return
         host, port = server.sockets[0].getsockname()[:2]

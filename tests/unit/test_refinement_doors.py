@@ -159,6 +159,26 @@ def test_the_gate_speaks_tls_only(home: Path):
             FleetGate(gate.address, 1, identity_folder(home)).__enter__()
 
 
+@pytest.mark.parametrize("listen", ["center:74430", "center", "center:", ":7443", "center:http", "[]:1"])
+def test_an_address_that_is_none_is_refused_before_anything_starts(home: Path, listen: str):
+    with pytest.raises(InvalidSettings, match=r"--listen .*HOST:PORT"):
+        FleetGate(listen, 1, identity_folder(home))
+    with pytest.raises(InvalidSettings, match="--listen"):
+        SuperLink(home / "run", identity_folder(home), listen)
+
+
+@pytest.mark.timeout(30)
+def test_whatever_keeps_the_gate_from_listening_is_told_and_not_waited_for(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(InvalidSettings, match="cannot listen"):
+        FleetGate("cen..ter:0", 1, identity_folder(home)).__enter__()
+    gate = FleetGate("127.0.0.1:0", 1, identity_folder(home))
+    monkeypatch.setattr(gate, "_listen", ("127.0.0.1", 74430))
+    with pytest.raises(OverflowError):
+        gate.__enter__()
+
+
 def test_a_node_imports_nothing_that_came_with_an_app(tmp_path: Path):
     app = tmp_path / "flower" / "apps" / "evil"
     app.mkdir(parents=True)
