@@ -85,7 +85,11 @@ def refine(
     ] = _CONFIG.precision,
     lying: Annotated[
         int,
-        typer.Option(help="Sites feared to lie, for krum, multikrum, bulyan.", rich_help_panel=_NOISE),
+        typer.Option(
+            help="Sites feared to lie; fedmedian, fedtrimmedavg, krum, multikrum and bulyan bear with 1 at "
+            "least, and need a quorum for it.",
+            rich_help_panel=_NOISE,
+        ),
     ] = _HELD.lying,
     most_norm: Annotated[
         float, typer.Option(help="Refuse an answer longer than this; 0: none.", rich_help_panel=_NOISE)

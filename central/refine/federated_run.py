@@ -35,6 +35,15 @@ STRATEGIES = (
 )
 """How answers become one, by the names of Flower's strategies; the last five bear with sites that lie."""
 
+_ANSWERS_NEEDED = {
+    "fedmedian": (2, 1),  # most of them are honest
+    "fedtrimmedavg": (5, 0),  # a fifth is cut off at either end
+    "krum": (2, 3),  # Blanchard et al. 2017
+    "multikrum": (2, 3),
+    "bulyan": (4, 3),  # El Mhamdi et al. 2018
+}
+"""How many answers a strategy needs to bear with f sites that lie: (a, b) stands for a * f + b."""
+
 
 class RunState(StrEnum):
     """How a run ended."""
@@ -62,7 +71,7 @@ class Rounds:
         patience: once the quorum has answered, the others may take this many times as long as it took.
         strategy: of `STRATEGIES`.
         server_rate: of the strategies that step (fedadam, fedyogi, fedadagrad, fedavgm); 0: their default.
-        lying: how many sites at most are feared to lie (krum, multikrum, bulyan).
+        lying: how many sites at most are feared to lie; strategies that bear with some take 1 for granted.
         most_norm: an answer that is further from what was sent out is refused; 0: of any length.
         epsilon: privacy loss of the whole run (central differential privacy); 0: no noise.
         delta: probability of more.
@@ -97,6 +106,7 @@ class Rounds:
                 raise InvalidSettings(f"{name} must not be negative; got {getattr(self, name)}")
         if self.strategy not in STRATEGIES:
             raise InvalidSettings(f"no strategy {self.strategy!r}; there are {', '.join(STRATEGIES)}")
+        self._check_lying()
         if 0 < self.sites_a_round < self.quorum:
             raise InvalidSettings(
                 f"{self.sites_a_round} sites are asked and {self.quorum} must answer: ask more, or need fewer"
@@ -107,6 +117,33 @@ class Rounds:
             raise InvalidSettings(
                 f"noise is accounted for with fedavg alone, and the strategy is {self.strategy}"
             )
+
+    def _check_lying(self) -> None:
+        """Check that the strategy can do at the quorum what it promises: below, it averages every liar in."""
+        if self.strategy not in _ANSWERS_NEEDED:
+            if self.lying:
+                raise InvalidSettings(
+                    f"{self.strategy} bears with no site that lies, and {self.lying} are feared: take one of "
+                    f"{', '.join(_ANSWERS_NEEDED)}"
+                )
+            return
+        each, more = _ANSWERS_NEEDED[self.strategy]
+        least = each * self.feared + more
+        if self.quorum < least:
+            raise InvalidSettings(
+                f"{self.strategy} bears with {self.feared} lying of {least} sites or more, and the quorum is "
+                f"{self.quorum}: ask for a quorum of {least}, fear fewer, or take another strategy"
+            )
+
+    @property
+    def robust(self) -> bool:
+        """Tell whether the strategy bears with sites that lie."""
+        return self.strategy in _ANSWERS_NEEDED
+
+    @property
+    def feared(self) -> int:
+        """Return how many lying sites the strategy bears with: one at least, or it were none of that kind."""
+        return max(1, self.lying) if self.robust else 0
 
     @property
     def longest_s(self) -> float:

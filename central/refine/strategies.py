@@ -40,7 +40,12 @@ def _rate(rounds: Rounds) -> dict[str, float]:
 
 
 def _lying(rounds: Rounds) -> dict[str, int]:
-    return {"num_malicious_nodes": rounds.lying}
+    return {"num_malicious_nodes": rounds.feared}
+
+
+def _most_trusted(rounds: Rounds) -> dict[str, int]:
+    # n - f - 2 of n answers at most (El Mhamdi et al. 2018), and there may be no more than the quorum
+    return _lying(rounds) | {"num_nodes_to_select": rounds.quorum - rounds.feared - 2}
 
 
 _TABLE: Mapping[str, tuple[type[FedAvg], Callable[[Rounds], Mapping[str, Any]]]] = {
@@ -52,7 +57,7 @@ _TABLE: Mapping[str, tuple[type[FedAvg], Callable[[Rounds], Mapping[str, Any]]]]
     "fedmedian": (FedMedian, lambda _: {}),
     "fedtrimmedavg": (FedTrimmedAvg, lambda _: {}),
     "krum": (Krum, _lying),
-    "multikrum": (MultiKrum, lambda rounds: _lying(rounds) | {"num_nodes_to_select": rounds.quorum}),
+    "multikrum": (MultiKrum, _most_trusted),
     "bulyan": (Bulyan, _lying),
 }
 

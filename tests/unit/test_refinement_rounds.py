@@ -25,7 +25,15 @@ ROUTE = {
     "adapter": "b" * 64,
     "task_module": "c" * 64,
 }
-SITES = {1: "site-ada", 2: "site-bob", 3: "site-cyd", 4: "site-dan", 5: "site-eve"}
+SITES = {
+    1: "site-ada",
+    2: "site-bob",
+    3: "site-cyd",
+    4: "site-dan",
+    5: "site-eve",
+    6: "site-fay",
+    7: "site-gus",
+}
 ROUNDS = Rounds(rounds=2, quorum=2, wait_s=5, timeout_s=10, patience=1)
 
 
@@ -182,18 +190,32 @@ def test_a_site_that_vanishes_between_two_rounds_is_gone_and_the_quorum_goes_on(
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_of_the_table_moves_where_the_sites_do(strategy: str):
     nodes = {node_id: honest(0.1) for node_id in SITES}
-    _, record, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=3))
+    _, record, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=7))
     assert record.state is RunState.DONE, record.reason
     assert all(bool((tensor > 0).all()) for tensor in arrays.values())
 
 
-@pytest.mark.parametrize("strategy", ["fedmedian", "fedtrimmedavg", "krum", "multikrum"])
-def test_robust_strategies_bear_with_one_site_that_shouts(strategy: str):
-    nodes = {node_id: honest(0.1) for node_id in SITES} | {5: honest(1000.0)}
-    _, _, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=4, lying=1))
+LEAST = {"fedmedian": 3, "fedtrimmedavg": 5, "krum": 5, "multikrum": 5, "bulyan": 7}
+
+
+@pytest.mark.parametrize(("strategy", "quorum"), LEAST.items())
+def test_robust_strategies_bear_with_one_site_that_shouts_at_their_very_quorum(strategy: str, quorum: int):
+    nodes = {node_id: honest(0.1) for node_id in range(1, quorum)} | {quorum: honest(1000.0, images=1e8)}
+    _, record, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=quorum))
+    assert record.state is RunState.DONE, record.reason
     assert all(torch.allclose(tensor, torch.full_like(tensor, 0.2), atol=1e-5) for tensor in arrays.values())
-    _, _, mean = hold(nodes, replace(ROUNDS, quorum=4))
+    _, _, mean = hold(nodes, replace(ROUNDS, quorum=quorum))
     assert all(bool((tensor > 100).all()) for tensor in mean.values())
+
+
+@pytest.mark.parametrize(("strategy", "quorum"), LEAST.items())
+def test_robust_strategies_are_refused_where_they_would_bear_with_nobody(strategy: str, quorum: int):
+    with pytest.raises(InvalidSettings, match=f"a quorum of {quorum}"):
+        replace(ROUNDS, strategy=strategy, quorum=quorum - 1)
+    with pytest.raises(InvalidSettings, match="2 lying"):
+        replace(ROUNDS, strategy=strategy, quorum=quorum, lying=2)
+    with pytest.raises(InvalidSettings, match="fedavg bears with no site that lies"):
+        replace(ROUNDS, lying=1)
 
 
 def test_central_noise_is_bounded_and_there_and_no_site_weighs_more():
@@ -202,7 +224,7 @@ def test_central_noise_is_bounded_and_there_and_no_site_weighs_more():
     assert record.state is RunState.DONE
     assert 0 < norm_of(arrays) < 0.01, "the two cancel out, but for the noise"
     with pytest.raises(InvalidSettings, match="fedavg alone"):
-        replace(rounds, strategy="krum")
+        replace(rounds, strategy="fedadam")
 
 
 def test_a_site_with_noise_of_its_own_tells_its_budget_and_nothing_of_its_data():
