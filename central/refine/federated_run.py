@@ -18,7 +18,7 @@ from transplant.artifact.durable_file import write_durably
 from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
 STRATEGIES = (
@@ -238,6 +238,22 @@ class RunFolder:
     def record(self) -> Path:
         """How it ended; written last."""
         return self.root / "record.json"
+
+    @property
+    def shut(self) -> Path:
+        """Ids of nodes that may not take part any more."""
+        return self.root / "shut.json"
+
+    def shut_out(self, nodes: Collection[str]) -> None:
+        """Write down which nodes may not take part any more: all of them."""
+        write_durably(self.shut, json.dumps(sorted(nodes)).encode())
+
+    def shut_nodes(self) -> frozenset[str]:
+        """Return the nodes that may not take part any more."""
+        try:
+            return frozenset(json.loads(self.shut.read_bytes()))
+        except FileNotFoundError:
+            return frozenset()
 
     def leave(self, record: RunRecord, arrays: bytes = b"") -> None:
         """Write down how the run ended."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from central.home import identity_folder
 from central.refine.federated_run import FederatedRun, RunState
-from central.refine.refinement import site_keys
+from central.refine.refinement import keys_now, site_keys
 from central.refine.superlink import SuperLink
 from central.registry.audit_book import CONSOLE, Action
 from transplant.artifact.digest import canonical_json, sha256_hex
@@ -86,7 +86,7 @@ def found_net(
     shapes = {each: tuple(parameter.shape) for each, parameter in start.task_modules.named_parameters()}
     with SuperLink(folder, identity_folder(settings.home), listen) as link:
         run = FederatedRun(name, "found", order, link.register(keys), shapes, rounds)
-        record = link.run(run, progress, stopped)
+        record = link.run(run, progress, stopped, lambda: keys_now(center, settings, categories))
     if record.state is not RunState.DONE:
         raise RoundsUnfinished(f"{record.state.value}: {record.reason}; see {folder}")
     with center.registry.write() as books:

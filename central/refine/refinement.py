@@ -23,7 +23,7 @@ from transplant.errors import CertificateInvalid, RoundsUnfinished
 from transplant.types import Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
     from central.refine.federated_run import Rounds, RunRecord
@@ -90,7 +90,7 @@ def refine_category(
     with SuperLink(folder, identity_folder(settings.home), listen) as link:
         nodes = link.register(keys)
         run = FederatedRun(name, "refine", order, nodes, shapes, rounds)
-        record = link.run(run, progress, stopped)
+        record = link.run(run, progress, stopped, lambda: keys_now(center, settings, (category,)))
     if record.state is not RunState.DONE:
         raise RoundsUnfinished(f"{record.state.value}: {record.reason}; see {folder}")
     return _propose(center, settings, refinable, config, rounds, record, folder)
@@ -104,6 +104,29 @@ def site_keys(
     Raises:
         CertificateInvalid: if fewer sites than the quorum have one.
     """
+    folder, found = identity_folder(settings.home), _valid(center, settings, sites)
+    have = {site for site, _ in found}
+    if len(have) < quorum:
+        lacking = ", ".join(site for site in sites if site not in have) or "no other site has the category"
+        raise CertificateInvalid(
+            f"{len(have)} sites can join, and {quorum} are needed. Without a valid certificate of which a "
+            f"copy is in {folder.root / 'issued'}: {lacking}; `transplant-central provision renew` makes one"
+        )
+    return found
+
+
+def keys_now(
+    center: Center, settings: CentralSettings, categories: Collection[str]
+) -> list[tuple[str, bytes]]:
+    """Return what `site_keys` does for all sites that may bring one of the categories now, be it few."""
+    with center.registry.read() as books:
+        known = books.sites.all()
+    return _valid(
+        center, settings, [site for site, brought in known.items() if set(brought) & set(categories)]
+    )
+
+
+def _valid(center: Center, settings: CentralSettings, sites: Sequence[str]) -> list[tuple[str, bytes]]:
     folder, now = identity_folder(settings.home), center.clock.now()
     found: list[tuple[str, bytes]] = []
     with center.registry.read() as books:
@@ -112,13 +135,6 @@ def site_keys(
                 kept = folder.issued(certificate.serial)
                 if kept is not None and not certificate.revoked and certificate.expires_at > now:
                     found.append((site, kept))
-    have = {site for site, _ in found}
-    if len(have) < quorum:
-        lacking = ", ".join(site for site in sites if site not in have) or "no other site has the category"
-        raise CertificateInvalid(
-            f"{len(have)} sites can join, and {quorum} are needed. Without a valid certificate of which a "
-            f"copy is in {folder.root / 'issued'}: {lacking}; `transplant-central provision renew` makes one"
-        )
     return found
 
 

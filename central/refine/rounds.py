@@ -27,7 +27,7 @@ from transplant.errors import ArtifactRejected, PayloadMalformed, TensorNotFinit
 from transplant.refinement.round_delta import MOST_IMAGES, check_delta, never_still
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from flwr.app import Message
     from flwr.serverapp import Grid
@@ -70,7 +70,10 @@ class _Shown:
 
 
 def run_rounds(
-    grid: Grid, run: FederatedRun, waiter: Waiter | None = None
+    grid: Grid,
+    run: FederatedRun,
+    waiter: Waiter | None = None,
+    shut: Callable[[], Collection[str]] = tuple,
 ) -> tuple[RunRecord, dict[str, Tensor]]:
     """Hold all rounds of a run; where a net is founded, hand what came of them out to all sites.
 
@@ -78,6 +81,7 @@ def run_rounds(
         grid: Flower's.
         run: what to ask, of whom, and how.
         waiter: the clock.
+        shut: returns the nodes that may not take part any more, asked again and again.
 
     Returns:
         How it ended, and what all rounds came to: the difference to the start, empty where it is not DONE.
@@ -87,7 +91,7 @@ def run_rounds(
     records: list[RoundRecord] = []
     handed_out = 1 if run.work == "found" else 0  # what was founded belongs to the sites: they are given it
     for number in range(1, run.rounds.rounds + handed_out + 1):
-        there = _there(grid, run, waiter)
+        there = _there(grid, run, waiter, shut)
         if len(there) < run.rounds.quorum:
             reason = (
                 f"{len(there)} of {run.rounds.quorum} sites were there within {run.rounds.wait_s:g} s "
@@ -103,7 +107,7 @@ def run_rounds(
             cast("Grid", _Shown(there[site] for site in asked)),
         )
         named = {there[site]: site for site in asked}
-        answers = _exchange(grid, run, named, list(messages), sum_so_far, waiter)
+        answers = _exchange(grid, run, named, list(messages), sum_so_far, waiter, shut)
         used = [answers.good[site] for site in sorted(answers.good)]  # sums of floats depend on the order
         record = _record(number, asked, answers)
         records.append(record)
@@ -167,12 +171,15 @@ def checked_answer(
     return found, told
 
 
-def _there(grid: Grid, run: FederatedRun, waiter: Waiter) -> dict[str, int]:
+def _there(
+    grid: Grid, run: FederatedRun, waiter: Waiter, shut: Callable[[], Collection[str]]
+) -> dict[str, int]:
     """Return site -> node of those that are connected, once there is a quorum of them or time is up."""
     until_s, look_s = waiter.now_s() + run.rounds.wait_s, _LOOK_S
     while True:
-        online = [str(node_id) for node_id in grid.get_node_ids()]
-        there = {run.nodes[node_id]: int(node_id) for node_id in sorted(online) if node_id in run.nodes}
+        allowed = run.nodes.keys() - set(shut())
+        online = sorted(str(node_id) for node_id in grid.get_node_ids())
+        there = {run.nodes[node_id]: int(node_id) for node_id in online if node_id in allowed}
         if len(there) >= run.rounds.quorum or waiter.now_s() >= until_s:
             return there
         waiter.sleep(look_s)
@@ -186,25 +193,40 @@ def _exchange(
     messages: list[Message],
     sent: Mapping[str, Tensor],
     waiter: Waiter,
+    shut: Callable[[], Collection[str]],
 ) -> _Answers:
     """Send the messages and take answers in until all have answered, or waiting longer is not worth it."""
     answers, began_s, look_s = _Answers(), waiter.now_s(), _LOOK_S
     until_s = began_s + run.rounds.timeout_s
-    waiting = {message_id for message_id in grid.push_messages(messages) if message_id}
+    nodes = [message.metadata.dst_node_id for message in messages]
+    pushed = zip(grid.push_messages(messages), nodes, strict=False)  # none at all where they are too large
+    waiting = {message_id: node_id for message_id, node_id in pushed if message_id}
     while waiting and waiter.now_s() < until_s:
-        for reply in grid.pull_messages(waiting):
-            waiting.discard(reply.metadata.reply_to_message_id)
+        for reply in grid.pull_messages(list(waiting)):
+            waiting.pop(reply.metadata.reply_to_message_id, None)
             site = asked.get(reply.metadata.src_node_id)
             if site is not None and site not in answers.good:
                 _take(answers, site, reply, run, sent)
                 look_s = _LOOK_S
+        gone = _shut_out(answers, asked, shut())
+        waiting = {message_id: node_id for message_id, node_id in waiting.items() if node_id not in gone}
         if waiting:
             waiter.sleep(look_s)
             look_s = min(2 * look_s, _LONGEST_LOOK_S)
             if len(answers.good) >= run.rounds.quorum and until_s == began_s + run.rounds.timeout_s:
                 taken_s = waiter.now_s() - began_s
                 until_s = min(until_s, began_s + (1 + run.rounds.patience) * taken_s)
+    _shut_out(answers, asked, shut())
     return answers
+
+
+def _shut_out(answers: _Answers, asked: Mapping[int, str], shut: Collection[str]) -> set[int]:
+    """Refuse what nodes answered that may not take part any more; return those that were asked."""
+    gone = {node_id for node_id in asked if str(node_id) in shut}
+    for node_id in gone:
+        answers.good.pop(asked[node_id], None)
+        answers.refused[asked[node_id]] = "NotAllowed: its certificate is not good any more"
+    return gone
 
 
 def _take(

@@ -31,7 +31,7 @@ def hold(grid: Grid, folder: RunFolder) -> None:
     """Hold the rounds of a run; however they end, the folder says so."""
     folder.begun.touch()
     try:
-        record, arrays = run_rounds(grid, read_federated_run(folder.run))
+        record, arrays = run_rounds(grid, read_federated_run(folder.run), shut=folder.shut_nodes)
     except Exception as error:
         log.exception("the run failed")
         folder.leave(RunRecord(RunState.FAILED, f"{type(error).__name__}: {error}"))

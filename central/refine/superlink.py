@@ -1,7 +1,8 @@
 """The SuperLink of one run, as processes: up with TLS and registered keys, one run, down again.
 
 Insecure modes are not offered. Who may join is decided before the run: the SuperLink knows the keys of the
-certificates that this center issued to the sites of the category and has not revoked, and no others.
+certificates that this center issued to the sites of the category and has not revoked, and no others. Whose
+certificate is revoked or expires during the run is shut out within seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from transplant.backends.flower_programs import (
     listens,
     program,
 )
-from transplant.errors import MergeEngineUnavailable
+from transplant.errors import MergeEngineUnavailable, TransplantError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +41,9 @@ _READY_S = 60.0
 _BEGIN_S = 120.0
 _SLACK_S = 120.0
 _LOOK_S = 0.2
+_KEYS_S = 2.0
+_AT_ONCE = 4
+"""So many calls of `flwr`: each is a Python of its own, and many would keep each other from an end."""
 
 _APP = """\
 [build-system]
@@ -89,6 +93,7 @@ class SuperLink:
         ]
         self._process = TiedProcess(command, folder / "superlink.log", self._environment)
         self._gate = FleetGate(listen, self._port, identity)
+        self._nodes: dict[tuple[str, bytes], str] = {}
 
     def __enter__(self) -> SuperLink:
         """Start it, and open the gate once it takes calls.
@@ -133,16 +138,22 @@ class SuperLink:
         Raises:
             MergeEngineUnavailable: if the SuperLink refuses one.
         """
-        calls: list[tuple[str, subprocess.Popen[str]]] = []
+        calls: dict[str, tuple[str, ...]] = {}
         for place, (site, certificate) in enumerate(keys):
             key = x509.load_pem_x509_certificate(certificate).public_key()
             path = self._home / f"{place}.pub"
             path.write_bytes(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))
-            calls.append((site, self._flwr("supernode", "register", str(path), _NAME, "--name", site)))
-        return {str(_told(call, f"the key of site {site}")["node-id"]): site for site, call in calls}
+            calls[f"key {place} of site {site}"] = "supernode", "register", str(path), _NAME, "--name", site
+        told = self._flwr(calls)
+        self._nodes = {key: str(each["node-id"]) for key, each in zip(keys, told, strict=True)}
+        return {node: site for (site, _), node in self._nodes.items()}
 
     def run(
-        self, run: FederatedRun, progress: Callable[[str], None], stopped: Callable[[], bool] = lambda: False
+        self,
+        run: FederatedRun,
+        progress: Callable[[str], None],
+        stopped: Callable[[], bool] = lambda: False,
+        keys: Callable[[], Sequence[tuple[str, bytes]]] | None = None,
     ) -> RunRecord:
         """Start a run and wait for its end; whatever happens, it has one.
 
@@ -150,6 +161,8 @@ class SuperLink:
             run: what to do.
             progress: told a line now and then.
             stopped: asked between two looks.
+            keys: returns what `register` was given, as it is now, asked every few seconds: the node of a key
+                that is not among them any more is shut out.
 
         Raises:
             MergeEngineUnavailable: if the SuperLink does not take the run.
@@ -159,10 +172,14 @@ class SuperLink:
         app = self._folder / "app"
         app.mkdir(exist_ok=True)
         (app / "pyproject.toml").write_text(_APP, encoding="utf-8")
-        _told(self._flwr("run", str(app), _NAME, "--run-config", f"folder='{self._folder}'"), "the run")
+        self._flwr({"the run": ("run", str(app), _NAME, "--run-config", f"folder='{self._folder}'")})
         began_s = time.monotonic()
         progress(f"run {run.run[:12]} is under way; sites join at {self.address}")
+        looked_s = began_s
         while (record := folder.ended()) is None:
+            if keys is not None and time.monotonic() > looked_s + _KEYS_S:
+                self._look_at(keys, folder)
+                looked_s = time.monotonic()
             passed_s = time.monotonic() - began_s
             if stopped():
                 record = RunRecord(RunState.STOPPED, "it was stopped here")
@@ -180,7 +197,51 @@ class SuperLink:
             folder.leave(record)
         return record
 
-    def _flwr(self, *words: str) -> subprocess.Popen[str]:
+    def _look_at(self, keys: Callable[[], Sequence[tuple[str, bytes]]], folder: RunFolder) -> None:
+        """Shut out the nodes of keys that are not good any more: what they answer, then they themselves."""
+        try:
+            good = set(keys())
+        except TransplantError as error:
+            if not error.retry:
+                raise
+            log.warning("%s: %s; the sites' keys are looked at again", error.code(), error)
+            return
+        shut, bad = folder.shut_nodes(), {key: self._nodes[key] for key in self._nodes.keys() - good}
+        gone = {node: site for (site, _), node in bad.items() if node not in shut}
+        if not gone:
+            return
+        folder.shut_out(shut | gone.keys())
+        log.warning("shut out, for their keys are not good any more: %s", ", ".join(sorted(gone.values())))
+        try:
+            self._flwr(
+                {f"leave of {site}": ("supernode", "unregister", node, _NAME) for node, site in gone.items()}
+            )
+        except MergeEngineUnavailable as error:
+            log.warning("%s; no answer of theirs is taken all the same", error)
+
+    def _flwr(self, calls: Mapping[str, Sequence[str]]) -> list[Mapping[str, object]]:
+        """Call `flwr` a few times at once; return what each call printed.
+
+        Args:
+            calls: what is asked for -> the words of the command.
+
+        Raises:
+            MergeEngineUnavailable: if one fails, or is not done in time.
+        """
+        told: list[Mapping[str, object]] = []
+        waiting = list(calls.items())
+        while waiting:
+            batch, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+            children = [self._child(words) for _, words in batch]
+            try:
+                told += [_told(child, what) for child, (what, _) in zip(children, batch, strict=True)]
+            finally:
+                for child in children:
+                    with child:
+                        child.kill()  # those that ended do not mind
+        return told
+
+    def _child(self, words: Sequence[str]) -> subprocess.Popen[str]:
         return subprocess.Popen(  # noqa: S603 - the command is ours
             [str(program("flwr")), *words, "--format", "json"],
             stdin=subprocess.DEVNULL,
@@ -203,9 +264,12 @@ def _told(call: subprocess.Popen[str], what: str) -> Mapping[str, object]:
     """Return what a call of `flwr` printed.
 
     Raises:
-        MergeEngineUnavailable: if it failed.
+        MergeEngineUnavailable: if it failed, or is not done in time.
     """
-    out, err = call.communicate(timeout=_READY_S)
+    try:
+        out, err = call.communicate(timeout=_READY_S)
+    except subprocess.TimeoutExpired as error:
+        raise MergeEngineUnavailable(f"the SuperLink has not taken {what} in {_READY_S:g} s") from error
     try:
         told = json.loads(out[out.index("{") :])
     except ValueError:

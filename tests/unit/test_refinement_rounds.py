@@ -187,6 +187,29 @@ def test_a_site_that_vanishes_between_two_rounds_is_gone_and_the_quorum_goes_on(
     assert [len(each.answered) for each in record.rounds] == [3, 2]
 
 
+def test_a_node_that_is_shut_out_during_a_run_has_said_nothing_and_is_asked_nothing():
+    shut: set[str] = set()
+    nodes = {1: honest(0.1), 2: honest(0.1), 3: honest(0.7), 4: lambda _: None}
+
+    def revoked_in_round_two(message: Message) -> Message:
+        if "server-round" in message.content["config"] and message.content["config"]["server-round"] == 2:
+            shut.update({"3", "4"})
+        return honest(0.1)(message)
+
+    nodes[2] = revoked_in_round_two
+    grid, time = FakeGrid(nodes), FakeTime()
+    run = run_of(replace(ROUNDS, rounds=3, patience=1e6, timeout_s=100))
+    record, arrays = run_rounds(grid.as_grid(), run, Waiter(time.now_s, time.sleep), lambda: shut)
+    assert record.state is RunState.DONE, record.reason
+    first, second, third = record.rounds
+    assert first.answered == ("site-ada", "site-bob", "site-cyd")
+    assert second.answered == third.answered == ("site-ada", "site-bob")
+    assert set(second.refused) == {"site-cyd", "site-dan"}
+    assert (third.asked, third.refused) == (("site-ada", "site-bob"), {})
+    assert 100 <= time.now < 101, "only the first round waited"
+    assert all(torch.allclose(each, torch.full_like(each, 0.3 + 0.2)) for each in arrays.values())
+
+
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_every_strategy_of_the_table_moves_where_the_sites_do(strategy: str):
     nodes = {node_id: honest(0.1) for node_id in SITES}
