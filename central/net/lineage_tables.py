@@ -48,6 +48,8 @@ def _refinement(told: Mapping[str, Any] | None) -> list[RenderableType]:
             )
         ]
     labels = f"{told['labels']:.0f} labels" if told["labels"] else "no label"
+    if told["labels"] is None:
+        labels = f"at most {told['settings']['labels']} labels a site"
     noise = f", noise of {told['privacy']}" if told["privacy"] else ""
     return [
         Text(

@@ -185,7 +185,10 @@ def read_federated_run(path: Path) -> FederatedRun:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """What happened in a round: who was asked, answered, was refused and why, and who was not heard of."""
+    """What happened in a round: who was asked, answered, was refused and why, and who was not heard of.
+
+    `figures` are sums and means over the answers; "epsilon" is 0 unless every one of them had noise.
+    """
 
     number: int
     asked: tuple[str, ...]

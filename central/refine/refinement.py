@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import load
 
@@ -138,6 +138,37 @@ def _valid(center: Center, settings: CentralSettings, sites: Sequence[str]) -> l
     return found
 
 
+def how_it_came(
+    config: RefinementConfig, rounds: Rounds, record: RunRecord
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return what everybody may know of a run that is done: for the lineage, and as the adapter's figures.
+
+    Under noise of the center nothing else that sites told goes out: no noise covers their losses and counts.
+    Privacy at the sites is told only where every answer of every round had noise; the largest loss counts.
+    """
+    at_sites = [each.figures["epsilon"] for each in record.rounds]
+    epsilon, delta = 0.0, 0.0
+    if rounds.epsilon:
+        epsilon, delta = rounds.epsilon, rounds.delta
+    elif all(at_sites):
+        epsilon, delta = max(at_sites), max(each.figures["delta"] for each in record.rounds)
+    privacy = {"where": "center" if rounds.epsilon else "sites", "epsilon": epsilon, "delta": delta}
+    labels = max(each.figures["labels"] for each in record.rounds) if config.labels else 0.0
+    told = {
+        "strategy": rounds.strategy,
+        "rounds": len(record.rounds),
+        "sites": list(record.sites),
+        "labels": None if config.labels and epsilon else labels,
+        "privacy": privacy if epsilon else None,
+        "seed": rounds.seed,
+        "settings": config.to_dict(),
+    }
+    figures = {"rounds": float(len(record.rounds)), "sites": float(len(record.sites))}
+    if not epsilon:
+        figures |= {"labels": labels, "loss": record.rounds[-1].figures["loss"]}
+    return told, figures
+
+
 def _propose(
     center: Center,
     settings: CentralSettings,
@@ -148,25 +179,7 @@ def _propose(
     folder: Path,
 ) -> Refined:
     adapter = refined_adapter(center, refinable, load(RunFolder(folder).arrays.read_bytes()))
-    last = record.rounds[-1].figures
-    epsilon, delta = rounds.epsilon or last["epsilon"], rounds.delta if rounds.epsilon else last["delta"]
-    told = {
-        "strategy": rounds.strategy,
-        "rounds": len(record.rounds),
-        "sites": list(record.sites),
-        "labels": max(each.figures["labels"] for each in record.rounds),
-        "privacy": {
-            "where": "center" if rounds.epsilon else "sites",
-            "epsilon": epsilon,
-            "delta": delta,
-        }
-        if epsilon
-        else None,
-        "seed": rounds.seed,
-        "settings": config.to_dict(),
-    }
-    figures = {"rounds": float(len(record.rounds)), "sites": float(len(record.sites)), "loss": last["loss"]}
-    figures |= {"labels": cast("float", told["labels"])}
+    told, figures = how_it_came(config, rounds, record)
     key = propose_refined(center, store_place(settings), refinable, adapter, told, figures)
     with center.registry.read() as books:
         return Refined(key, record, books.merges.get(key).status.figures)

@@ -159,6 +159,8 @@ def checked_answer(
         if isinstance(value, list) or not math.isfinite(value):
             raise TensorNotFinite(f"{name} is no number")
         told[name] = float(value)
+    if min(told["epsilon"], told["delta"], told["labels"]) < 0:
+        raise PayloadMalformed("a figure is negative that counts something")
     if not 1 <= told[WEIGHT] <= MOST_IMAGES:
         raise PayloadMalformed(f"{told[WEIGHT]:g} images: no site has so many, or so few")
     if set(arrays) != set(run.shapes):
@@ -272,7 +274,9 @@ def _record(number: int, asked: Sequence[str], answers: _Answers) -> RoundRecord
         values = [cast("float", each[name]) for each in told]
         if name in (WEIGHT, "labels"):
             figures[name] = sum(values)
-        elif name in ("epsilon", "delta"):
+        elif name == "epsilon":
+            figures[name] = max(values) if values and all(values) else 0.0  # one without noise: no bound
+        elif name == "delta":
             figures[name] = max(values, default=0.0)
         elif weights:
             figures[name] = sum(w * v for w, v in zip(weights, values, strict=True)) / sum(weights)

@@ -115,6 +115,8 @@ def test_a_better_one_takes_the_place_and_nothing_else_moves(world):
     told = document["merge"]["refinement"]
     assert (told["of"], told["sites"], told["labels"]) == (before.merge_key, ["site-cat"], 0.0)
     assert any("no label" in str(each) for each in lineage_tables(document))
+    told |= {"labels": None, "settings": {"labels": 20}}  # under noise their number is not told
+    assert any("at most 20 labels a site" in str(each) for each in lineage_tables(document))
     found = inspect_center(world.settings).findings
     assert {each.kind for each in found if each.is_damage} <= {
         "module-event",

@@ -11,10 +11,12 @@ from fakes.flower_grid import CONTEXT, FakeGrid, FakeTime
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from central.refine.federated_run import STRATEGIES, FederatedRun, Rounds, RunState
+from central.refine.refinement import how_it_came
 from central.refine.rounds import TOLD, Waiter, run_rounds
 from edge.refine_app import answer
 from edge.refine_noise import RoundNoise
 from transplant.errors import InvalidSettings
+from transplant.refinement.refinement_config import RefinementConfig
 from transplant.refinement.round_delta import RoundDelta, norm_of
 
 SHAPES = {"convolutions.0.weight": (4, 3, 1, 1), "convolutions.0.bias": (4,)}
@@ -130,6 +132,7 @@ LIES = {
     ),
     "a record more": lambda c: c.update({"note": ConfigRecord({"a": 1})}),
     "a figure more": lambda c: c["figures"].update({"label-of-7": 1.0}),
+    "a privacy loss below none": lambda c: c["figures"].update({"epsilon": -1.0}),
     "too many images": lambda c: c["figures"].update({"images": 1e12}),
     "a weight that is none": lambda c: c["figures"].update({"images": float("nan")}),
     "too long": lambda c: c.update({"arrays": _of(**{BIAS: np.full(4, 1e6, np.float32)})}),
@@ -260,6 +263,33 @@ def test_a_site_with_noise_of_its_own_tells_its_budget_and_nothing_of_its_data()
     assert norm_of(arrays) < 2 * 0.05 * 1.2
     first = [array.numpy() for array in grid.received[0].content.array_records["arrays"].values()]
     assert len({float(value) for each in first for value in each.ravel()}) > 4, "there is no noise"
+
+
+def test_privacy_is_told_only_where_every_answer_of_every_round_had_noise():
+    noise, more = (RoundNoise(epsilon, 1e-5, 0.05) for epsilon in (1.0, 3.0))
+    config = RefinementConfig(labels=10)
+
+    def told_of(rounds: Rounds, *nodes):
+        _, record, _ = hold(dict(enumerate(nodes, 1)), rounds)
+        assert record.state is RunState.DONE, record.reason
+        return how_it_came(config, rounds, record)
+
+    told, figures = told_of(ROUNDS, honest(noise=noise), honest(), honest())
+    assert told["privacy"] is None
+    assert figures.keys() == {"rounds", "sites", "labels", "loss"}
+
+    def noiseless_at_first(message: Message) -> Message:
+        number = message.content["config"]["server-round"]
+        return honest(noise=more if number > 1 else None)(message)
+
+    assert told_of(ROUNDS, honest(noise=noise), noiseless_at_first)[0]["privacy"] is None
+    told, figures = told_of(ROUNDS, honest(noise=noise), honest(noise=more))
+    assert told["privacy"] == {"where": "sites", "epsilon": 3.0, "delta": 1e-5}
+    told, figures = told_of(replace(ROUNDS, epsilon=100.0, clip_norm=0.1), honest(), honest())
+    assert told["privacy"] == {"where": "center", "epsilon": 100.0, "delta": 1e-5}
+    assert told["labels"] is None
+    assert figures == {"rounds": 2.0, "sites": 2.0}
+    assert how_it_came(RefinementConfig(), ROUNDS, hold({1: honest(), 2: honest()})[1])[0]["labels"] == 0.0
 
 
 @pytest.mark.parametrize("step", [0.0, 1e-30])
