@@ -31,7 +31,10 @@ Quorum = Annotated[
     int, typer.Option(help="Sites that must give a usable answer in each.", rich_help_panel=_ROUNDS)
 ]
 WaitS = Annotated[
-    float, typer.Option(help="How long to wait for the quorum to be there.", rich_help_panel=_ROUNDS)
+    float,
+    typer.Option(
+        help="How long to wait for the quorum to be there, and for --sites-a-round.", rich_help_panel=_ROUNDS
+    ),
 ]
 RoundTimeoutS = Annotated[float, typer.Option(help="How long a round may take.", rich_help_panel=_ROUNDS)]
 Patience = Annotated[

@@ -66,7 +66,8 @@ class Rounds:
         rounds: how many.
         quorum: how many sites must give a usable answer in each.
         sites_a_round: how many are asked, chosen by seed among those that are there; 0: all.
-        wait_s: how long to wait for the quorum to be there, before the first round and between two.
+        wait_s: how long to wait for the quorum to be there, and for as many sites as are asked, before the
+            first round and between two; then the quorum is enough.
         timeout_s: how long a round may take.
         patience: once the quorum has answered, the others may take this many times as long as it took.
         strategy: of `STRATEGIES`.
@@ -145,11 +146,6 @@ class Rounds:
         """Return how many lying sites the strategy bears with: one at least, or it were none of that kind."""
         return max(1, self.lying) if self.robust else 0
 
-    @property
-    def longest_s(self) -> float:
-        """Return how long a run may take in all."""
-        return self.rounds * (self.wait_s + self.timeout_s)
-
 
 @dataclass(frozen=True)
 class FederatedRun:
@@ -170,6 +166,16 @@ class FederatedRun:
     nodes: Mapping[str, str]
     shapes: Mapping[str, tuple[int, ...]]
     rounds: Rounds
+
+    @property
+    def all_rounds(self) -> int:
+        """Return how many there are in all: one more hands what was founded out to the sites."""
+        return self.rounds.rounds + (self.work == "found")
+
+    @property
+    def longest_s(self) -> float:
+        """Return how long it may take in all."""
+        return self.all_rounds * (self.rounds.wait_s + self.rounds.timeout_s)
 
     def to_json(self) -> bytes:
         """Return the document."""

@@ -89,9 +89,8 @@ def run_rounds(
     strategy, waiter = strategy_of(run.rounds), waiter or Waiter()
     sum_so_far = {name: torch.zeros(shape) for name, shape in run.shapes.items()}
     records: list[RoundRecord] = []
-    handed_out = 1 if run.work == "found" else 0  # what was founded belongs to the sites: they are given it
-    for number in range(1, run.rounds.rounds + handed_out + 1):
-        there = _there(grid, run, waiter, shut)
+    for number in range(1, run.all_rounds + 1):
+        there = _there(grid, run, number, waiter, shut)
         if len(there) < run.rounds.quorum:
             reason = (
                 f"{len(there)} of {run.rounds.quorum} sites were there within {run.rounds.wait_s:g} s "
@@ -127,10 +126,14 @@ def run_rounds(
 
 
 def chosen_sites(there: Sequence[str], run: FederatedRun, number: int) -> tuple[str, ...]:
-    """Return the sites that a round asks: a function of their names, the seed and the round."""
-    count = min(run.rounds.sites_a_round or len(there), len(there))
-    draw = random.Random(derive_seed("sites", str(run.rounds.seed), str(number)))
-    return tuple(sorted(draw.sample(list(there), count)))
+    """Return the sites that a round asks: those of the first ones that are there.
+
+    Which come first is a function of the names of all sites, the seed and the round.
+    """
+    order = sorted(set(run.nodes.values()))
+    random.Random(derive_seed("sites", str(run.rounds.seed), str(number))).shuffle(order)
+    present = [site for site in order if site in there]
+    return tuple(sorted(present[: run.rounds.sites_a_round or len(present)]))
 
 
 def checked_answer(
@@ -174,15 +177,23 @@ def checked_answer(
 
 
 def _there(
-    grid: Grid, run: FederatedRun, waiter: Waiter, shut: Callable[[], Collection[str]]
+    grid: Grid, run: FederatedRun, number: int, waiter: Waiter, shut: Callable[[], Collection[str]]
 ) -> dict[str, int]:
-    """Return site -> node of those that are connected, once there is a quorum of them or time is up."""
+    """Return site -> node of those that are connected, once enough are or time is up.
+
+    Enough are a quorum, and as many as are asked; before the first round, when sites come one by one, the
+    very sites that the seed names: or the choice were made by who comes first.
+    """
+    known = sorted(set(run.nodes.values()))
+    wanted = min(max(run.rounds.quorum, run.rounds.sites_a_round), len(known))
+    named = chosen_sites(known, run, 1) if number == 1 and run.rounds.sites_a_round else ()
     until_s, look_s = waiter.now_s() + run.rounds.wait_s, _LOOK_S
     while True:
         allowed = run.nodes.keys() - set(shut())
         online = sorted(str(node_id) for node_id in grid.get_node_ids())
         there = {run.nodes[node_id]: int(node_id) for node_id in online if node_id in allowed}
-        if len(there) >= run.rounds.quorum or waiter.now_s() >= until_s:
+        enough = len(there) >= wanted and there.keys() >= set(named)
+        if enough or waiter.now_s() >= until_s:
             return there
         waiter.sleep(look_s)
         look_s = min(2 * look_s, _LONGEST_LOOK_S)

@@ -189,7 +189,7 @@ class SuperLink:
                 record = RunRecord(
                     RunState.FAILED, f"the ServerApp did not start: {self._process.last_words()}"
                 )
-            elif passed_s > run.rounds.longest_s + _SLACK_S:
+            elif passed_s > run.longest_s + _SLACK_S:
                 record = RunRecord(RunState.TIMED_OUT, f"it was not done within {passed_s:.0f} s")
             else:
                 time.sleep(_LOOK_S)

@@ -112,6 +112,36 @@ def test_sites_are_chosen_by_name_and_seed_whatever_their_node_ids():
     assert all(len(asked) == 3 for asked in chosen(0, seed=1))
 
 
+def test_a_choice_among_sites_is_not_made_by_who_comes_first():
+    def come(pause_s: float, rounds: Rounds, order=tuple(SITES)):
+        """Return whom the first round asks where two are there at once, and the others one by one."""
+        grid, time = FakeGrid({node_id: honest() for node_id in order[:2]}), FakeTime()
+
+        def sleep(seconds: float) -> None:
+            time.sleep(seconds)
+            here = order[: 2 + int(time.now / pause_s)]
+            grid.nodes |= {node_id: honest() for node_id in here}
+
+        record, _ = run_rounds(grid.as_grid(), run_of(rounds), Waiter(time.now_s, sleep))
+        assert record.state is RunState.DONE
+        return record.rounds[0].asked
+
+    three, backwards = replace(ROUNDS, sites_a_round=3), tuple(reversed(SITES))
+    assert come(0.5, three) == come(0.9, three) == come(0.5, three, backwards)
+    assert len(come(0.5, three)) == 3
+    assert come(0.5, three) != come(0.5, replace(three, seed=2))
+    assert come(1e6, three) == ("site-ada", "site-bob"), "in the end the quorum is enough"
+    everybody = replace(ROUNDS, sites_a_round=50)
+    assert len(come(0.5, everybody)) == len(SITES), "for more than there are nobody waits"
+    assert come(0.5, ROUNDS) == ("site-ada", "site-bob")
+
+
+def test_a_founding_may_take_one_round_more():
+    refining = run_of(ROUNDS)
+    assert refining.longest_s == 2 * (5 + 10)
+    assert replace(refining, work="found").longest_s == 3 * (5 + 10)
+
+
 def _of(**numbers: np.ndarray) -> ArrayRecord:
     whole = {name: np.zeros(shape, np.float32) for name, shape in SHAPES.items()}
     return ArrayRecord({name: Array(value) for name, value in (whole | numbers).items()})
