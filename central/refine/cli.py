@@ -45,6 +45,13 @@ Patience = Annotated[
     ),
 ]
 Strategy = Annotated[str, typer.Option(help=f"{', '.join(STRATEGIES)}.", rich_help_panel=_ROUNDS)]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="images: a mean weighs a site by the images that it says it has; equal: all weigh the same.",
+        rich_help_panel=_ROUNDS,
+    ),
+]
 HowMany = Annotated[int, typer.Option(help="How many.", rich_help_panel=_ROUNDS)]
 Batch = Annotated[int, typer.Option(help="Images a step.", rich_help_panel=_WORK)]
 LearningRate = Annotated[float, typer.Option(help="Peak; one cosine over all rounds.", rich_help_panel=_WORK)]
@@ -64,6 +71,7 @@ def refine(
     round_timeout_s: RoundTimeoutS = _HELD.timeout_s,
     patience: Patience = _HELD.patience,
     strategy: Strategy = _HELD.strategy,
+    weights: Weights = _HELD.weights,
     server_rate: Annotated[
         float, typer.Option(help="Of strategies that step; 0: their default.", rich_help_panel=_ROUNDS)
     ] = _HELD.server_rate,
@@ -134,6 +142,7 @@ def refine(
         timeout_s=round_timeout_s,
         patience=patience,
         strategy=strategy,
+        weights=weights,
         server_rate=server_rate,
         lying=lying,
         most_norm=most_norm,
@@ -186,6 +195,7 @@ def found(
     round_timeout_s: RoundTimeoutS = _HELD.timeout_s,
     patience: Patience = _HELD.patience,
     strategy: Strategy = _HELD.strategy,
+    weights: Weights = _HELD.weights,
     seed: Annotated[
         int, typer.Option(help="Of the start, and of all that sites draw.", rich_help_panel=_ROUNDS)
     ] = _HELD.seed,
@@ -210,6 +220,7 @@ def found(
         timeout_s=round_timeout_s,
         patience=patience,
         strategy=strategy,
+        weights=weights,
         seed=seed,
     )
     config = FoundingConfig(steps=steps, batch=batch, learning_rate=learning_rate)

@@ -35,6 +35,9 @@ STRATEGIES = (
 )
 """How answers become one, by the names of Flower's strategies; the last five bear with sites that lie."""
 
+WEIGHTS = ("images", "equal")
+"""By what a site's answer weighs in a mean."""
+
 _ANSWERS_NEEDED = {
     "fedmedian": (2, 1),  # most of them are honest
     "fedtrimmedavg": (5, 0),  # a fifth is cut off at either end
@@ -71,6 +74,9 @@ class Rounds:
         timeout_s: how long a round may take.
         patience: once the quorum has answered, the others may take this many times as long as it took.
         strategy: of `STRATEGIES`.
+        weights: "images": a mean weighs a site by the images that it says it has, and nobody can check that;
+            "equal": every site weighs the same, as it does anyway under noise of the center and with
+            strategies that bear with lying sites.
         server_rate: of the strategies that step (fedadam, fedyogi, fedadagrad, fedavgm); 0: their default.
         lying: how many sites at most are feared to lie; strategies that bear with some take 1 for granted.
         most_norm: an answer that is further from what was sent out is refused; 0: of any length.
@@ -87,6 +93,7 @@ class Rounds:
     timeout_s: float = 1800.0
     patience: float = 2.0
     strategy: str = "fedavg"
+    weights: str = "images"
     server_rate: float = 0.0
     lying: int = 0
     most_norm: float = 0.0
@@ -107,6 +114,8 @@ class Rounds:
                 raise InvalidSettings(f"{name} must not be negative; got {getattr(self, name)}")
         if self.strategy not in STRATEGIES:
             raise InvalidSettings(f"no strategy {self.strategy!r}; there are {', '.join(STRATEGIES)}")
+        if self.weights not in WEIGHTS:
+            raise InvalidSettings(f"no weights {self.weights!r}; there are {', '.join(WEIGHTS)}")
         self._check_lying()
         if 0 < self.sites_a_round < self.quorum:
             raise InvalidSettings(
@@ -140,6 +149,11 @@ class Rounds:
     def robust(self) -> bool:
         """Tell whether the strategy bears with sites that lie."""
         return self.strategy in _ANSWERS_NEEDED
+
+    @property
+    def equal(self) -> bool:
+        """Tell whether every site weighs the same, whatever it says."""
+        return self.weights == "equal" or self.robust or bool(self.epsilon)
 
     @property
     def feared(self) -> int:

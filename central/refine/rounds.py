@@ -251,8 +251,9 @@ def _take(
         log.warning("site %s: its answer is refused: %s: %s", site, error.code(), error)
         answers.refused[site] = f"{error.code()}: {error}"
         return
+    if run.rounds.equal:  # central noise is accounted for so
+        told[WEIGHT] = 1.0
     if run.rounds.epsilon:
-        told[WEIGHT] = 1.0  # the noise is accounted for where every site weighs the same
         tensors = never_still(tensors, sent)
     arrays = ArrayRecord({name: Array(array_of(tensors[name])) for name in run.shapes})
     # Only what was checked goes on to the strategy: no byte of the received records does.

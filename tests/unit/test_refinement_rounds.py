@@ -80,6 +80,18 @@ def test_answers_are_averaged_by_images_and_rounds_add_up():
     assert {name: tuple(tensor.shape) for name, tensor in arrays.items()} == SHAPES
 
 
+def test_a_site_that_claims_most_images_outweighs_nobody_where_all_weigh_the_same():
+    nodes = {1: honest(0.1, 10), 2: honest(0.5, 1e8)}
+    _, _, arrays = hold(nodes)
+    assert all(bool((tensor > 0.99).all()) for tensor in arrays.values()), "two rounds of its 0.5"
+    _, _, arrays = hold(nodes, replace(ROUNDS, weights="equal"))
+    assert all(torch.allclose(tensor, torch.full_like(tensor, 2 * 0.3)) for tensor in arrays.values())
+    multikrum = replace(ROUNDS, strategy="multikrum", quorum=5, rounds=1)
+    near = {1: honest(0.1), 2: honest(0.11, 1e8), 3: honest(5.0), 4: honest(-5.0), 5: honest(9.0)}
+    _, _, arrays = hold(near, multikrum)
+    assert all(torch.allclose(tensor, torch.full_like(tensor, 0.105)) for tensor in arrays.values())
+
+
 def test_what_travels_is_the_adapters_difference_and_figures_of_aggregates_only():
     grid, _, _ = hold({1: honest(), 2: honest()})
     first = grid.sent[0].content
@@ -342,6 +354,7 @@ def test_a_site_that_changes_nothing_ends_no_run_with_noise(step: float):
         ({"epsilon": 1.0}, "go together"),
         ({"rounds": 0}, "rounds"),
         ({"patience": 0.0}, "patience"),
+        ({"weights": "claims"}, "images, equal"),
     ],
 )
 def test_rounds_that_cannot_be_held_are_refused_before_anybody_is_asked(wrong: dict[str, object], told: str):
