@@ -10,17 +10,15 @@ from __future__ import annotations
 
 import logging
 import math
-import random
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 import torch
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
+from central.refine.attendance import LONGEST_LOOK_S, LOOK_S, Waiter, chosen_sites, sites_there
 from central.refine.federated_run import RoundRecord, RunRecord, RunState
 from central.refine.strategies import ARRAYS, FIGURES, ORDER, WEIGHT, strategy_of
-from transplant.artifact.digest import derive_seed
 from transplant.artifact.npy_tensor import array_of, tensor_from_npy
 from transplant.artifact.round_order import RoundOrder
 from transplant.errors import ArtifactRejected, PayloadMalformed, TensorNotFinite
@@ -39,16 +37,6 @@ log = logging.getLogger(__name__)
 
 TOLD = ("delta", "epsilon", "images", "labels", "loss", "task_loss")
 """The figures of an answer: these, all of them, and no others."""
-
-_LOOK_S, _LONGEST_LOOK_S = 0.1, 1.0
-
-
-@dataclass(frozen=True)
-class Waiter:
-    """Time, so that a test need not wait for it."""
-
-    now_s: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
 
 @dataclass
@@ -90,7 +78,7 @@ def run_rounds(
     sum_so_far = {name: torch.zeros(shape) for name, shape in run.shapes.items()}
     records: list[RoundRecord] = []
     for number in range(1, run.all_rounds + 1):
-        there = _there(grid, run, number, waiter, shut)
+        there = sites_there(grid.get_node_ids, run, number, waiter, shut)
         if len(there) < run.rounds.quorum:
             reason = (
                 f"{len(there)} of {run.rounds.quorum} sites were there within {run.rounds.wait_s:g} s "
@@ -123,17 +111,6 @@ def run_rounds(
             reason = f"round {number}: {run.rounds.strategy} made nothing of the answers: {error}"
             return RunRecord(RunState.FAILED, reason, tuple(records)), {}
     return RunRecord(RunState.DONE, "", tuple(records)), sum_so_far
-
-
-def chosen_sites(there: Sequence[str], run: FederatedRun, number: int) -> tuple[str, ...]:
-    """Return the sites that a round asks: those of the first ones that are there.
-
-    Which come first is a function of the names of all sites, the seed and the round.
-    """
-    order = sorted(set(run.nodes.values()))
-    random.Random(derive_seed("sites", str(run.rounds.seed), str(number))).shuffle(order)
-    present = [site for site in order if site in there]
-    return tuple(sorted(present[: run.rounds.sites_a_round or len(present)]))
 
 
 def checked_answer(
@@ -176,29 +153,6 @@ def checked_answer(
     return found, told
 
 
-def _there(
-    grid: Grid, run: FederatedRun, number: int, waiter: Waiter, shut: Callable[[], Collection[str]]
-) -> dict[str, int]:
-    """Return site -> node of those that are connected, once enough are or time is up.
-
-    Enough are a quorum, and as many as are asked; before the first round, when sites come one by one, the
-    very sites that the seed names: or the choice were made by who comes first.
-    """
-    known = sorted(set(run.nodes.values()))
-    wanted = min(max(run.rounds.quorum, run.rounds.sites_a_round), len(known))
-    named = chosen_sites(known, run, 1) if number == 1 and run.rounds.sites_a_round else ()
-    until_s, look_s = waiter.now_s() + run.rounds.wait_s, _LOOK_S
-    while True:
-        allowed = run.nodes.keys() - set(shut())
-        online = sorted(str(node_id) for node_id in grid.get_node_ids())
-        there = {run.nodes[node_id]: int(node_id) for node_id in online if node_id in allowed}
-        enough = len(there) >= wanted and there.keys() >= set(named)
-        if enough or waiter.now_s() >= until_s:
-            return there
-        waiter.sleep(look_s)
-        look_s = min(2 * look_s, _LONGEST_LOOK_S)
-
-
 def _exchange(
     grid: Grid,
     run: FederatedRun,
@@ -209,7 +163,7 @@ def _exchange(
     shut: Callable[[], Collection[str]],
 ) -> _Answers:
     """Send the messages and take answers in until all have answered, or waiting longer is not worth it."""
-    answers, began_s, look_s = _Answers(), waiter.now_s(), _LOOK_S
+    answers, began_s, look_s = _Answers(), waiter.now_s(), LOOK_S
     until_s = began_s + run.rounds.timeout_s
     nodes = [message.metadata.dst_node_id for message in messages]
     pushed = zip(grid.push_messages(messages), nodes, strict=False)  # none at all where they are too large
@@ -220,12 +174,12 @@ def _exchange(
             site = asked.get(reply.metadata.src_node_id)
             if site is not None and site not in answers.good:
                 _take(answers, site, reply, run, sent)
-                look_s = _LOOK_S
+                look_s = LOOK_S
         gone = _shut_out(answers, asked, shut())
         waiting = {message_id: node_id for message_id, node_id in waiting.items() if node_id not in gone}
         if waiting:
             waiter.sleep(look_s)
-            look_s = min(2 * look_s, _LONGEST_LOOK_S)
+            look_s = min(2 * look_s, LONGEST_LOOK_S)
             if len(answers.good) >= run.rounds.quorum and until_s == began_s + run.rounds.timeout_s:
                 taken_s = waiter.now_s() - began_s
                 until_s = min(until_s, began_s + (1 + run.rounds.patience) * taken_s)

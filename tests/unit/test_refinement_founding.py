@@ -13,8 +13,9 @@ from fakes.flower_grid import CONTEXT, FakeGrid, FakeTime
 from fakes.tiny_data import SquareData, write_folder
 from fakes.tiny_nets import SMALL
 
+from central.refine.attendance import Waiter
 from central.refine.federated_run import FederatedRun, Rounds, RunState
-from central.refine.rounds import Waiter, run_rounds
+from central.refine.rounds import run_rounds
 from edge import agent, refine_node
 from edge.datasets.site_dataset import Split
 from edge.found_work import found_round, founded_teacher

@@ -10,9 +10,10 @@ import torch
 from fakes.flower_grid import CONTEXT, FakeGrid, FakeTime
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
+from central.refine.attendance import Waiter
 from central.refine.federated_run import STRATEGIES, FederatedRun, Rounds, RunState
 from central.refine.refinement import how_it_came
-from central.refine.rounds import TOLD, Waiter, run_rounds
+from central.refine.rounds import TOLD, run_rounds
 from edge.refine_app import answer
 from edge.refine_noise import RoundNoise
 from transplant.errors import InvalidSettings
