@@ -56,7 +56,7 @@ def refined(
         "batch_size": training.batch_size,
         "precision": training.precision,
         "labels": labels,
-        "seed": seed,
+        "run_seed": seed,
     }
     sites = sorted({routes[place].offer.site for place in moving})
     for number in range(1, training.rounds + 1):

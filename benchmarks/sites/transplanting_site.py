@@ -58,9 +58,8 @@ def train_teachers(data: LocalData, sent: Mapping[str, Tensor], settings: Mappin
     del sent
     tensors: dict[str, Tensor] = {}
     figures: dict[str, float] = {}
-    held = sha256_hex(data.images.numpy().tobytes() + data.labels.numpy().tobytes())
     for category in data.known:
-        seed = derive_seed("teacher of", str(category), held, str(settings["run_seed"]))
+        seed = teacher_seed(data, category, int(settings["run_seed"]))
         splits = split_for(data, category, seed)
         if splits is None:
             continue
@@ -68,6 +67,12 @@ def train_teachers(data: LocalData, sent: Mapping[str, Tensor], settings: Mappin
         tensors |= {f"{category}.{name}": tensor for name, tensor in taught[0].items()}
         figures |= {f"{category}.error": taught[1], f"{category}.held_out": float(len(splits[1]))}
     return SiteReply(tensors, figures)
+
+
+def teacher_seed(data: LocalData, category: int, run_seed: int) -> int:
+    """Return the seed of all that a teacher is made by, `split_for` among it; no round is in it."""
+    held = sha256_hex(data.images.numpy().tobytes() + data.labels.numpy().tobytes())
+    return derive_seed("teacher of", str(category), held, str(run_seed))
 
 
 def split_for(data: LocalData, category: int, seed: int) -> tuple[SiteDataset, SiteDataset] | None:
