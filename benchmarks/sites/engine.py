@@ -66,6 +66,11 @@ class Engine(Protocol):
         """Return the processor seconds that sites worked so far, summed over sites."""
         ...
 
+    @property
+    def late_until(self) -> int:
+        """Return the first round, counted from 1, at which no site is still to join."""
+        ...
+
     def ask(
         self,
         work: SiteWork,

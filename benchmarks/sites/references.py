@@ -10,6 +10,7 @@ import torch
 from benchmarks.sites.contender import Grown, Outcome
 from benchmarks.sites.engine import Traffic
 from benchmarks.sites.federation import OTHER, Federation, LocalData
+from benchmarks.sites.patience import ask_until_all
 from benchmarks.sites.peers.answers import answers_of
 from benchmarks.sites.peers.answers import scores_of as scores_of_logits
 from benchmarks.sites.peers.center_clock import CenterClock
@@ -18,6 +19,7 @@ from benchmarks.sites.peers.multi_category_net import NetShape, answers_to, net_
 from benchmarks.sites.references_site import send_pictures
 from benchmarks.sites.transplanting import joining_offers
 from benchmarks.sites.transplanting_center import CalibratedRoute, Center, bytes_of, scores_of
+from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -120,9 +122,17 @@ class Centralised:
     def __call__(
         self, federation: Federation, training: Training, engine: Engine, progress: Progress
     ) -> Outcome:
-        """Train on everything for as many epochs as a site trains."""
+        """Train on everything for as many epochs as a site trains.
+
+        Raises:
+            BenchmarkFailed: if no site answers.
+        """
         clock = CenterClock()
-        replies = engine.ask(send_pictures, range(len(federation.sites)), {}, {"seed": federation.seed})
+        replies = ask_until_all(engine, send_pictures, range(len(federation.sites)), {}, {})
+        if not replies:
+            raise BenchmarkFailed(
+                "no site answered, so there is nothing to train on: let fewer sites drop out"
+            )
         images = torch.cat([reply.tensors["images"] for reply in replies.values()])
         labels = torch.cat([reply.tensors["labels"] for reply in replies.values()])
         known = tuple(range(len(federation.categories)))

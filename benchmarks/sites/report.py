@@ -37,6 +37,12 @@ _READING = (
     "`centralised` are references: the first needs every teacher whole at every question, the second needs "
     "the pictures."
 )
+_ABSENCES = (
+    "Sites were away, late or slow by one plan for all methods. A method of one shot asks again until late "
+    "joiners are there, and a few rounds more; the rounds in which it waits count. One with a fixed number of "
+    "rounds takes who is there in each. Sites unheard: how many never answered, so that the method could not "
+    "see their pictures at all."
+)
 _JOINING = (
     "One category joins after the other. A method that cannot take one up is trained anew with all sites, "
     "and that is what the join costs it. Forgotten: by how many points the accuracy on pictures of the "
@@ -60,6 +66,8 @@ def _outcomes(directory: Path, records: Sequence[Record]) -> str:
     parts = ["# Federations", _READING]
     for group, table in groups_of(records).items():
         parts += [f"## {group.title()}", _seeds(table), _outcome_table(table)]
+        if "sites_unheard" in table.units:
+            parts.append(_ABSENCES)
         path = directory / _PICTURES / f"{group.stem}-bytes.png"
         draw_bytes(table, path)
         parts.append(_shown("Bytes that travelled in all against accuracy.", path, directory))

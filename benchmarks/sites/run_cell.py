@@ -98,6 +98,12 @@ class _Stage:
     traffic: Traffic
     site_seconds: float
     center_seconds: float
+    heard: frozenset[int]
+
+    @property
+    def sites_unheard(self) -> int:
+        """Return how many of the sites that are there by now have never answered."""
+        return len(set(range(len(self.federation.sites))) - self.heard)
 
 
 def stages_of(scenario: Scenario, categories: int, founders: int) -> tuple[int, ...]:
@@ -129,7 +135,7 @@ def run_cell(
     records: list[Record] = []
     for place, stage in enumerate(stages):
         before = stages[place - 1] if place else None
-        records += _records(cell, stage, before, commit)
+        records += _records(cell, stage, before, commit, complete=attendance.complete)
     last, values = cell.stages[-1], (watch.peak_bytes, watch.growth_bytes)
     for (metric, unit), value in zip(WATCHED_UNITS.items(), values, strict=True):
         records.append(cell.record(metric, float(value), unit, last, commit=commit))
@@ -165,7 +171,7 @@ def _run(
         engine = engines.fresh()
         outcome = contender(part, training, engine, progress)
         traffic = engine.traffic if outcome.traffic is None else outcome.traffic
-        yield _Stage(part, outcome, traffic, engine.site_seconds, outcome.center_seconds)
+        yield _Stage(part, outcome, traffic, engine.site_seconds, outcome.center_seconds, engine.heard)
 
 
 def _grown(
@@ -189,11 +195,14 @@ def _grown(
             traffic if outcome.traffic is None else outcome.traffic,
             engine.site_seconds - worked_s,
             outcome.center_seconds - center_s,
+            engine.heard,
         )
         sent, worked_s, center_s = now, engine.site_seconds, outcome.center_seconds
 
 
-def _records(cell: Cell, stage: _Stage, before: _Stage | None, commit: str) -> list[Record]:
+def _records(
+    cell: Cell, stage: _Stage, before: _Stage | None, commit: str, *, complete: bool
+) -> list[Record]:
     scores, labels = stage.outcome.scores, stage.federation.test.labels
     categories = len(stage.federation.categories)
     values: dict[str, float] = {
@@ -214,6 +223,8 @@ def _records(cell: Cell, stage: _Stage, before: _Stage | None, commit: str) -> l
         values["join_bytes"] = values["bytes_up"] + values["bytes_down"]
         values["join_seconds"] = values["site_seconds"] + values["center_seconds"]
         units |= JOIN_UNITS
+    if not complete:
+        values["sites_unheard"], units["sites_unheard"] = float(stage.sites_unheard), "sites"
     for name, value in stage.outcome.figures.items():
         values[name], units[name] = value, _unit(name)
     return [

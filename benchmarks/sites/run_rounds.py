@@ -54,6 +54,17 @@ class Rounds:
         self._after_round = after_round
         self._traffic = Traffic()
         self._site_seconds = 0.0
+        self._heard: set[int] = set()
+
+    @property
+    def late_until(self) -> int:
+        """Return the first round, counted from 1, at which no site is still to join."""
+        return self._attendance.late_until if self._attendance.late else 1
+
+    @property
+    def heard(self) -> frozenset[int]:
+        """Return the sites that have ever answered."""
+        return frozenset(self._heard)
 
     @property
     def traffic(self) -> Traffic:
@@ -88,6 +99,7 @@ class Rounds:
         }
         done = self._carrier.carry(name_of(work), told) if told else {}
         replies = {site: done[site].reply for site in here}
+        self._heard |= set(replies)
         self._traffic = Traffic(
             bytes_up=self._traffic.bytes_up + sum(tensor_bytes(each.tensors) for each in replies.values()),
             bytes_down=self._traffic.bytes_down + sum(map(tensor_bytes, parcels.values())),

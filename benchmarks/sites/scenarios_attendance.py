@@ -52,6 +52,11 @@ class Attendance:
         if self.dropout == 1:
             raise InvalidSettings("--dropout 1 leaves nobody: take less")
 
+    @property
+    def complete(self) -> bool:
+        """Tell whether every site is there in every round."""
+        return not (self.dropout or self.stragglers or self.late)
+
     def presence(self, site: int, round_number: int) -> Presence:
         """Tell whether a site answers in a round, counted from 1; a pure function of the plan."""
         if self._drawn("late", site) < self.late and round_number < self.late_until:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.sites.contender import Grown, Outcome
+from benchmarks.sites.patience import ask_until_all
 from benchmarks.sites.peers.center_clock import CenterClock
 from benchmarks.sites.scenarios import first_categories
 from benchmarks.sites.transplanting_center import (
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from benchmarks.sites.federation import Federation
 
 DUPLICATES = ("best", "average")
-ASKED_AT_MOST = 5
-"""Rounds that the center waits for sites that were away: a teacher that comes later is as good."""
 
 
 @dataclass(frozen=True)
@@ -102,26 +101,28 @@ def joining_offers(
     """Yield, for each stage, its part of the federation and the teachers of the sites that are new in it.
 
     Raises:
-        BenchmarkFailed: if at the first stage no site taught anything.
+        BenchmarkFailed: if at the first stage no site answered, or none taught anything.
     """
-    asked: set[int] = set()
-    for stage in stages:
+    answered: set[int] = set()
+    for number, stage in enumerate(stages):
         there = [site for site, data in enumerate(federation.sites) if max(data.known) < stage]
-        newcomers = [site for site in there if site not in asked]
+        newcomers = [site for site in there if site not in answered]
         replies = _taught_teachers(federation, newcomers, training, engine)
         offers = offers_of(replies, training.arch, federation.image_px)
-        if not asked and not offers:
+        if number == 0 and not offers:
             raise BenchmarkFailed(
                 "no site holds enough pictures of any category to teach it: take more --images"
+                if replies
+                else "no site answered, so there is no teacher: let fewer sites drop out"
             )
-        asked |= set(newcomers)
+        answered |= set(replies)
         yield first_categories(federation, stage), offers
 
 
 def _taught_teachers(
     federation: Federation, sites: Sequence[int], training: Training, engine: Engine
 ) -> dict[int, SiteReply]:
-    """Return the replies of all these sites that answer within a few rounds, those away being asked again."""
+    """Return the replies of all these sites but those that are away each time."""
     settings: dict[str, Setting] = {
         "arch": training.arch,
         "epochs": training.local_epochs,
@@ -130,13 +131,7 @@ def _taught_teachers(
         "precision": training.precision,
         "run_seed": federation.seed,
     }
-    replies: dict[int, SiteReply] = {}
-    for _ in range(ASKED_AT_MOST):
-        missing = [site for site in sites if site not in replies]
-        if not missing:
-            break
-        replies |= engine.ask(train_teachers, missing, {}, settings)
-    return {site: replies[site] for site in sites if site in replies}
+    return ask_until_all(engine, train_teachers, sites, {}, settings)
 
 
 def _said(federation: Federation, offer: Offer, figures: dict[str, float]) -> str:

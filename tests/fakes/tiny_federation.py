@@ -52,6 +52,8 @@ def federation(own_only: bool = False, count: int = 32) -> Federation:
 class DirectEngine:
     """Implements `Engine` by calling the work; the sites in `away` never answer."""
 
+    late_until = 1
+
     def __init__(self, told: Federation, away=()) -> None:
         self._sites = told.sites
         self._away = frozenset(away)
@@ -66,6 +68,6 @@ class DirectEngine:
         replies: dict[int, SiteReply] = {}
         for site in sites:
             if site not in self._away:
-                seed = derive_seed(str(settings["seed"]), str(site), str(number))
+                seed = derive_seed(str(settings.get("seed", 0)), str(site), str(number))
                 replies[site] = work(self._sites[site], sent, dict(settings) | {"seed": seed})
         return replies

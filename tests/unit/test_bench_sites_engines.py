@@ -13,6 +13,7 @@ import torch
 from benchmarks.sites.engine import AT_HOME, SiteReply, Traffic, for_site
 from benchmarks.sites.federation import LocalData
 from benchmarks.sites.in_process import InProcess
+from benchmarks.sites.patience import ASKED_AT_MOST, ask_until_all
 from benchmarks.sites.peers.local_training import train_locally
 from benchmarks.sites.references_site import send_pictures
 from benchmarks.sites.run_kept import Kept
@@ -84,6 +85,22 @@ def test_who_is_away_gets_nothing_and_who_is_too_late_was_sent_it_for_nothing():
     assert list(replies) == kinds[Presence.HERE] == list(post.taken[0][1])
     here, late = len(kinds[Presence.HERE]), len(kinds[Presence.TOO_LATE])
     assert engine.traffic == Traffic(bytes_up=8 * here, bytes_down=4 * (here + late), rounds=1)
+
+
+def test_one_shot_waits_for_late_joiners_and_a_round_in_vain_carries_nothing():
+    engine = Rounds(Post(), Attendance(late=1.0, late_until=8))
+    replies = ask_until_all(engine, send_pictures, [0, 1], {"w": FOUR_BYTES}, {})
+    assert list(replies) == [0, 1]
+    assert engine.traffic == Traffic(bytes_up=16, bytes_down=8, rounds=8)
+    assert engine.heard == {0, 1}
+    ask_until_all(engine, send_pictures, [0, 1], {}, {})
+    assert engine.traffic.rounds == 9, "who is there is asked once"
+
+
+def test_one_shot_gives_up_on_who_never_comes():
+    engine = Rounds(Post(), Attendance(dropout=0.999))
+    assert ask_until_all(engine, send_pictures, [0, 1], {}, {}) == {}
+    assert (engine.traffic.rounds, engine.heard) == (ASKED_AT_MOST, frozenset())
 
 
 def test_only_what_stands_in_the_table_is_run():

@@ -1,4 +1,4 @@
-"""What refinement at simulated sites reads: a budget of labels once, and for its gate nothing that it learned."""
+"""Refinement at simulated sites: what it reads, what its gate measures, what travels."""
 
 from __future__ import annotations
 

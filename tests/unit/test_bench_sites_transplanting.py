@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from benchmarks.sites.contender import Training
-from benchmarks.sites.engine import AT_HOME, SiteReply
+from benchmarks.sites.engine import AT_HOME, SiteReply, Traffic
 from benchmarks.sites.federation import OTHER, LocalData
 from benchmarks.sites.run_works import tensor_bytes
 from benchmarks.sites.transplanting_center import (
@@ -95,7 +95,7 @@ def test_a_teacher_needs_enough_pictures_of_either_kind():
 class Site:
     """An engine of one site, which finds every refinement better, or worse."""
 
-    traffic, site_seconds = None, 0.0
+    traffic, site_seconds, late_until = Traffic(), 0.0, 1
 
     def __init__(self, after: float) -> None:
         self.after = after

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.sites.engine import SiteReply
+from benchmarks.sites.patience import ask_until_all
 from benchmarks.sites.peers.answers import Answers, labelled_loss
 from benchmarks.sites.peers.multi_category_net import NetShape, answer, weights_of
 from edge.datasets.site_dataset import SiteDataset, Split
@@ -152,8 +153,22 @@ def train_locally(data: LocalData, sent: Mapping[str, Tensor], settings: Mapping
 def ask_to_train(
     federation: Federation, engine: Engine, weights: Mapping[str, Tensor], plan: LocalPlan
 ) -> dict[int, SiteReply]:
-    """Have every site train; return the replies of those that answered and have pictures, by site."""
-    replies = engine.ask(train_locally, range(len(federation.sites)), weights, plan.to_settings())
+    """Have every site train in this round; return the replies of those that are there and have pictures."""
+    return _with_pictures(
+        engine.ask(train_locally, range(len(federation.sites)), weights, plan.to_settings())
+    )
+
+
+def ask_all_to_train(
+    federation: Federation, engine: Engine, weights: Mapping[str, Tensor], plan: LocalPlan
+) -> dict[int, SiteReply]:
+    """Have every site train, whoever is away as soon as it is there; return what `ask_to_train` does."""
+    return _with_pictures(
+        ask_until_all(engine, train_locally, range(len(federation.sites)), weights, plan.to_settings())
+    )
+
+
+def _with_pictures(replies: Mapping[int, SiteReply]) -> dict[int, SiteReply]:
     return {site: reply for site, reply in replies.items() if reply.figures[EXAMPLES] > 0}
 
 

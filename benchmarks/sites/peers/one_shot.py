@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from benchmarks.sites.contender import Outcome
 from benchmarks.sites.peers.answers import Answers, scores_of
 from benchmarks.sites.peers.ensemble import Ensemble
-from benchmarks.sites.peers.local_training import LocalPlan, ask_to_train, mean_loss
+from benchmarks.sites.peers.local_training import LocalPlan, ask_all_to_train, mean_loss
 from benchmarks.sites.peers.multi_category_net import (
     MultiCategoryNet,
     NetShape,
@@ -38,14 +38,14 @@ class LocalNets:
 
 
 def local_nets(federation: Federation, training: Training, engine: Engine, progress: Progress) -> LocalNets:
-    """Have every site train for all its epochs, at once.
+    """Have every site train for all its epochs, at once, or when it is there.
 
     Raises:
         BenchmarkFailed: if no site answers.
     """
     shape = NetShape.of(federation, training)
     start = shape.initial(federation.seed)
-    replies = ask_to_train(
+    replies = ask_all_to_train(
         federation, engine, weights_of(start), LocalPlan.of_round(federation, training, 0, 1)
     )
     progress(f"{len(replies)} sites trained, loss {mean_loss(replies):.3f}")
