@@ -39,7 +39,7 @@ _READING = (
 )
 _ABSENCES = (
     "Sites were away, late or slow by one plan for all methods. A method of one shot asks again until late "
-    "joiners are there, and a few rounds more; the rounds in which it waits count. One with a fixed number of "
+    "joiners are there, and a few rounds more; rounds in which it waits count. One with a fixed number of "
     "rounds takes who is there in each. Sites unheard: how many never answered, so that the method could not "
     "see their pictures at all."
 )

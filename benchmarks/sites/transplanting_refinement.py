@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from benchmarks.sites.engine import AT_HOME, for_site
+from benchmarks.sites.engine import for_site
+from benchmarks.sites.transplanting_parcels import Parcels
 from benchmarks.sites.transplanting_refinement_site import refine_adapters
 from transplant.nets.adapter import Adapter
 from transplant.nets.transplant_net import RouteNet
@@ -58,14 +59,17 @@ def refined(
         "labels": labels,
         "run_seed": seed,
     }
+    parcels = Parcels()
+    parcels.made(route.offer for route in routes)
     sites = sorted({routes[place].offer.site for place in moving})
     for number in range(1, training.rounds + 1):
         if not sites:
             break
         sent: dict[str, Tensor] = {}
         for place, adapter in moving.items():
-            sent |= _sent(routes[place], adapter, first=number == 1)
+            sent |= _sent(routes[place], adapter, parcels)
         replies = engine.ask(refine_adapters, sites, sent, settings | {"round": number})
+        parcels.answered(replies)
         taken = 0
         for place, adapter in moving.items():
             offer = routes[place].offer
@@ -88,15 +92,18 @@ def refined(
     ]
 
 
-def _sent(route: CalibratedRoute, adapter: Adapter, *, first: bool) -> dict[str, Tensor]:
-    """Return what the site of a route is sent; the teacher is at home, and g_S from the second round on."""
+def _sent(route: CalibratedRoute, adapter: Adapter, parcels: Parcels) -> dict[str, Tensor]:
+    """Return what the site of a route is sent; its teacher it has, and g_S once it has answered."""
     offer = route.offer
-    named: dict[str, Tensor] = {f"{offer.category}.h.{name}": t for name, t in adapter.state_dict().items()}
-    home = "" if first else AT_HOME
-    named |= {f"{home}host.{name}": t for name, t in route.net.task_module.state_dict().items()}
-    for part, module in (("f", offer.category_module), ("g", offer.task_module)):
-        named |= {f"{AT_HOME}{offer.category}.{part}.{name}": t for name, t in module.state_dict().items()}
-    return {for_site(offer.site, name): tensor for name, tensor in named.items()}
+    modules = {
+        "host": route.net.task_module,
+        f"{offer.category}.f": offer.category_module,
+        f"{offer.category}.g": offer.task_module,
+    }
+    moved = {
+        for_site(offer.site, f"{offer.category}.h.{name}"): t for name, t in adapter.state_dict().items()
+    }
+    return parcels.packed(offer.site, modules) | moved
 
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pytest
 from fakes.tiny_federation import ARCH, DirectEngine, federation, with_small_nets
 

@@ -13,6 +13,7 @@ from benchmarks.sites.contender import Training
 from benchmarks.sites.federation import OTHER, LocalData
 from benchmarks.sites.in_process import InProcess
 from benchmarks.sites.run_rounds import Rounds
+from benchmarks.sites.scenarios_attendance import Attendance
 from benchmarks.sites.transplanting_center import CalibratedRoute, Center, Offer, adapter_shape
 from benchmarks.sites.transplanting_refinement import refined
 from benchmarks.sites.transplanting_site import split_for, teacher_seed
@@ -26,7 +27,7 @@ from transplant.refinement.adapter_refinement import prepare, refine
 from transplant.types import Task
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from transplant.refinement.adapter_refinement import RefinementProblem
     from transplant.refinement.refinement_config import RefinementConfig
@@ -118,3 +119,16 @@ def test_the_gate_sees_what_the_teacher_held_out_and_nothing_that_anybody_learne
     assert all(learned == rows(splits[0].images) for learned in watch.learned)
     assert watch.gated
     assert all(gated == rows(splits[1].images) for gated in watch.gated)
+
+
+def size_of(module: nn.Module) -> int:
+    return sum(each.numel() * each.element_size() for each in module.state_dict().values())
+
+
+def test_the_shared_task_module_counts_once_and_only_when_it_reaches_the_site():
+    founder, joining = offer(0, 0), offer(1, 1)
+    routes = net_of(founder, joining)
+    engine = Rounds(InProcess([pictures(0), pictures(1)]), Attendance(late=1.0, late_until=2))
+    refined(routes, Center(TRAINING, 32, 0.2, 0), TRAINING, engine, 0, SEED, lambda _: None)
+    adapter = size_of(routes[1].net.adapter)
+    assert engine.traffic.bytes_down == size_of(founder.task_module) + (ROUNDS - 1) * adapter
