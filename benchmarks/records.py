@@ -30,7 +30,8 @@ class Record:
     knowledge), `retained` how many layers were kept from a source net, `teacher_images` how many images with
     its category a teacher had and `teacher_transfer` how it borrowed, where that is not all and not at all,
     `sites`, `alpha` and `categories` how many sites a federation has, how unlike they are, and how many
-    categories its net answers, and `image_count` is how many images `value` was measured on.
+    categories its net answers, `rounds` behind which of its rounds something was measured where that is not
+    the end, and `image_count` is how many images `value` was measured on.
     """
 
     bench: str
@@ -57,6 +58,7 @@ class Record:
     sites: int | None = None
     alpha: float | None = None
     categories: int | None = None
+    rounds: int | None = None
     teacher: float | None = None
     floor: float | None = None
     baseline: float | None = None
@@ -82,7 +84,7 @@ class Record:
 _KEY = (
     "bench", "metric", "unit", "data", "arch", "method", "disclosure", "samples", "seed",
     "category", "task", "layers", "kernel", "host", "ship", "source", "synthetic_images", "retained",
-    "teacher_images", "teacher_transfer", "sites", "alpha", "categories",
+    "teacher_images", "teacher_transfer", "sites", "alpha", "categories", "rounds",
 )  # fmt: skip
 
 

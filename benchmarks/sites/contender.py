@@ -43,6 +43,21 @@ class Training:
 
 
 @dataclass(frozen=True, eq=False)
+class Standing:
+    """Where a method of several rounds stood behind one of them, and what it had cost until then.
+
+    Args:
+        scores: as in `Outcome`.
+        traffic: of all rounds so far.
+        seconds: processor seconds of sites and center so far.
+    """
+
+    scores: Tensor
+    traffic: Traffic
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """What a contender ends with.
 
@@ -55,6 +70,7 @@ class Outcome:
         net_bytes: of the net that answers (all routes of it).
         traffic: what went between sites and center, where that is not what the engine carried: things
             that left a site for the measurement alone do not count.
+        standings: behind each of its rounds, where the method is one that others are measured beside.
     """
 
     scores: Tensor
@@ -62,6 +78,7 @@ class Outcome:
     net_bytes: int
     figures: Mapping[str, float] = field(default_factory=dict)
     traffic: Traffic | None = None
+    standings: Sequence[Standing] = ()
 
 
 class Contender(Protocol):

@@ -58,6 +58,21 @@ def accuracy_among_first(scores: Tensor, labels_N: Tensor, categories: int) -> f
     return multi_category_accuracy(scores[..., rows, :categories], labels_N[rows])
 
 
+def largest_change(before: Tensor, scores: Tensor, labels_N: Tensor, categories: int) -> float:
+    """Return by how much a score of the first categories on their own pictures differs from before, at most.
+
+    Args:
+        before: (M, categories) or (A, M, categories), of the M pictures of the first categories.
+        scores: (N, K) or (A', N, K), of all pictures; nets that are new are not looked at.
+        labels_N: int64.
+        categories: how many there were before.
+    """
+    now = scores[..., labels_N < categories, :categories]
+    if before.ndim == 3:
+        now = now[: len(before)]
+    return float((now - before).abs().max())
+
+
 def _checked(scores: Tensor, labels_N: Tensor) -> Tensor:
     if not len(labels_N) or scores.shape[-2] != len(labels_N):
         raise BenchmarkFailed(f"{scores.shape[-2]} scores do not fit {len(labels_N)} test pictures")

@@ -18,7 +18,7 @@ from benchmarks.sites.peers.local_training import LocalPlan, train_locally
 from benchmarks.sites.peers.multi_category_net import NetShape, answers_to, net_bytes, weights_of
 from benchmarks.sites.references_site import send_pictures
 from benchmarks.sites.transplanting import joining_offers
-from benchmarks.sites.transplanting_center import CalibratedRoute, Center, bytes_of, scores_of
+from benchmarks.sites.transplanting_center import CalibratedRoute, Center, bytes_of, scores_of_part
 from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Ensemble(Grown):
             progress(f"{len(routes)} teachers of {len(taught)} categories")
             errors = [route.offer.error for route in routes]
             yield Outcome(
-                scores_of(routes, part.test.images, len(part.categories)),
+                scores_of_part(routes, federation.test, len(part.categories)),
                 clock.seconds,
                 bytes_of(routes),
                 {"held_out_error": sum(errors) / len(errors)},
@@ -103,7 +103,7 @@ class Local(Grown):
                 of_site.setdefault(offer.site, []).append(center.calibrated(offer, offer.alone()))
             categories = len(part.categories)
             alone = [
-                scores_of(of_site.get(site, ()), part.test.images, categories)
+                scores_of_part(of_site.get(site, ()), federation.test, categories)
                 for site, data in enumerate(federation.sites)
                 if max(data.known) < categories
             ]

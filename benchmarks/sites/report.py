@@ -16,9 +16,10 @@ from benchmarks.records import SITES_BENCHES
 from benchmarks.sites.pictures import draw_bytes, draw_growth, draw_join_seconds
 from benchmarks.sites.report_figures import groups_of
 from benchmarks.sites.run_cell import JOIN_UNITS, UNITS, WATCHED_UNITS
+from benchmarks.sites.run_join import BESIDE_UNITS, COMPARED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from benchmarks.records import Record
@@ -46,7 +47,10 @@ _ABSENCES = (
 _JOINING = (
     "One category joins after the other. A method that cannot take one up is trained anew with all sites, "
     "and that is what the join costs it. Forgotten: by how many points the accuracy on pictures of the "
-    "earlier categories, asked among these alone, fell."
+    "earlier categories, asked among these alone, fell. Change: by how much any score of an earlier category "
+    "on its pictures differs from what it was, at most; 0 is bit for bit. FedAvg to the same: what FedAvg, "
+    "trained anew, sent up to the first round behind which it was as accurate, and how many times the join's "
+    "bytes that is; where it never was, all of its rounds count, and it is said."
 )
 
 
@@ -88,7 +92,7 @@ def _seeds(table: Table) -> str:
 
 
 def _outcome_table(table: Table) -> str:
-    known = [*UNITS, *JOIN_UNITS, *WATCHED_UNITS]
+    known = [*UNITS, *JOIN_UNITS, *WATCHED_UNITS, *BESIDE_UNITS]
     own = [name for name in table.own_figures(known) if table.units[name] != "seconds"]
     header = ["method", "accuracy, %", "smallest to largest", "category error, %", "bytes up", "bytes down"]
     header += ["rounds", "the net", *(name.replace("_", " ") for name in own)]
@@ -106,14 +110,18 @@ def _outcome_table(table: Table) -> str:
 
 
 def _growth_table(table: Table) -> str:
-    header = ["method", "categories", "accuracy, %", "forgotten, points", "bytes of the join"]
+    header = ["method", "categories", "accuracy, %", "forgotten, points", "change", "bytes of the join"]
+    header.append("FedAvg to the same")
     lines = [_line(header), "|:---|" + "---:|" * (len(header) - 1)]
     for method in table.methods:
         for stage in table.stages:
             forgotten = table.figure(method, "forgotten", stage)
             cells = [method if stage == table.stages[0] else "", str(stage)]
             cells += [_interval(table.figure(method, "multi_category_accuracy", stage)), _mean(forgotten)]
+            change = table.figure(method, "score_change", stage)
+            cells.append("-" if change is None else f"{change.most:.3g}")
             cells.append(_bytes(table.figure(method, "join_bytes", stage)))
+            cells.append(_beside(table, method, "join_bytes", stage, byte_text))
             lines.append(_line(cells))
     return "\n".join(lines)
 
@@ -167,9 +175,25 @@ def _join_costs(directory: Path, group: Group, table: Table) -> list[str]:
     for method in table.methods:
         figures = [table.figure(method, "join_seconds", stage) for stage in table.stages[1:]]
         lines.append(_line([method, *(_mean(figure, "{:.1f}") for figure in figures)]))
+        compared = [_beside(table, method, "join_seconds", stage, str) for stage in table.stages[1:]]
+        if any(text != "-" for text in compared):
+            lines.append(_line([f"FedAvg to the same as {method}", *compared]))
     path = directory / _COST_PICTURES / f"{group.stem}-join.png"
     draw_join_seconds(table, path)
     return ["\n".join(lines), _shown("Processor seconds to add a category.", path, directory)]
+
+
+def _beside(table: Table, method: str, cost: str, stage: int, form: Callable[[int], str]) -> str:
+    """Return what FedAvg took to be as good, how many times ours that is, and whether it ever was."""
+    found, reached = (
+        table.beside(method, COMPARED[cost], stage),
+        table.figure(method, "fedavg_reached", stage),
+    )
+    if found is None or reached is None:
+        return "-"
+    text = f"{form(round(found[0]))} (x {found[1]:.1f})"
+    never = reached.seeds - round(reached.mean * reached.seeds)
+    return f"{text}, never in {never} of {reached.seeds}" if never else text
 
 
 def _interval(figure: Figure | None) -> str:

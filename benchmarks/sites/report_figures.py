@@ -70,6 +70,8 @@ class Table:
         self.stages: list[int] = []
         units: dict[str, str] = {}
         for record in records:
+            if record.rounds is not None:
+                continue  # behind one round of several: of use to `run_join` alone
             key = (_named(record), record.categories or 0, record.metric)
             self._found.setdefault(key, []).append(record)
             self.seeds = sorted({*self.seeds, record.seed or 0})
@@ -87,6 +89,12 @@ class Table:
         """Return a metric over the seeds, at the last stage or at another; None where nobody measured it."""
         found = self._found.get((method, self.stages[-1] if stage is None else stage, metric))
         return figure_of(found) if found else None
+
+    def beside(self, method: str, metric: str, stage: int) -> tuple[float, float] | None:
+        """Return the baseline of a metric and how often the value goes into it, over the seeds."""
+        found = self._found.get((method, stage, metric), [])
+        baseline, value = sum(each.baseline or 0 for each in found), sum(each.value for each in found)
+        return (baseline / len(found), baseline / value) if value else None
 
     def own_figures(self, known: Iterable[str]) -> list[str]:
         """Return the metrics that are not among `known`: contenders' own."""

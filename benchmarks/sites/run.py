@@ -12,8 +12,9 @@ from benchmarks.quality.folder import claim_settings, note_run
 from benchmarks.records import RecordBook
 from benchmarks.sites.in_process import InProcess
 from benchmarks.sites.run_cell import Cell, run_cell, stages_of
+from benchmarks.sites.run_join import beside_fedavg
 from benchmarks.sites.run_kept import Kept
-from benchmarks.sites.run_methods import SPENDS_LABELS, contenders_of
+from benchmarks.sites.run_methods import OURS, SPENDS_LABELS, contenders_of
 from benchmarks.sites.run_screen import shown
 from benchmarks.sites.scenarios import Scenario, ScenarioFlags, categories_in_play, federation_of
 from benchmarks.sites.scenarios_attendance import Attendance
@@ -157,6 +158,8 @@ def run_sites(plan: SitesPlan, flags: RunFlags, out: Path, console: Console, roo
             if cells:
                 run = _FederationRun(plan, flags, out, root, each, cells, book, screen, machine.commit)
                 faults += run.run()
+    for record in beside_fedavg(book, OURS):
+        book.add(record)
     if count:
         note_run(
             out, command=flags.command, machine=machine.sentence(), bench=plan.flags.scenario.value,

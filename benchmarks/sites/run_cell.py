@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.records import Record
 from benchmarks.sites.contender import GrowingContender, Outcome, Training
 from benchmarks.sites.engine import Traffic
-from benchmarks.sites.measures import accuracy_among_first, category_error, multi_category_accuracy
+from benchmarks.sites.measures import (
+    accuracy_among_first,
+    category_error,
+    largest_change,
+    multi_category_accuracy,
+)
 from benchmarks.sites.measures_memory import MemoryWatch
 from benchmarks.sites.run_rounds import Rounds
 from benchmarks.sites.scenarios import Scenario, ScenarioFlags, first_categories
@@ -32,7 +37,12 @@ UNITS = {
     "center_seconds": "seconds",
 }
 """What every cell records."""
-JOIN_UNITS = {"forgotten": "percent", "join_bytes": "bytes", "join_seconds": "seconds"}
+JOIN_UNITS = {
+    "forgotten": "percent",
+    "score_change": "1",
+    "join_bytes": "bytes",
+    "join_seconds": "seconds",
+}
 """What a cell records of each category that joined, besides."""
 WATCHED_UNITS = {"peak_memory": "bytes", "memory_growth": "bytes"}
 """What is measured of the machine, once a cell."""
@@ -57,7 +67,7 @@ class Cell:
     labels: int | None = None
 
     def record(self, metric: str, value: float, unit: str, categories: int, **measured: Any) -> Record:
-        """Return one measure; `measured` are the record's fields that are not choices."""
+        """Return one measure; `measured` are the record's other fields."""
         return Record(
             bench=self.flags.scenario.value,
             metric=metric,
@@ -220,6 +230,7 @@ def _records(
         earlier = len(before.federation.categories)
         then = accuracy_among_first(before.outcome.scores, before.federation.test.labels, earlier)
         values["forgotten"] = then - accuracy_among_first(scores, labels, earlier)
+        values["score_change"] = largest_change(before.outcome.scores, scores, labels, earlier)
         values["join_bytes"] = values["bytes_up"] + values["bytes_down"]
         values["join_seconds"] = values["site_seconds"] + values["center_seconds"]
         units |= JOIN_UNITS
@@ -238,7 +249,26 @@ def _records(
             commit=commit,
         )
         for name, value in values.items()
-    ]
+    ] + ([] if before is None else _standings(cell, stage, commit))
+
+
+def _standings(cell: Cell, stage: _Stage, commit: str) -> list[Record]:
+    """Return how accurate the method was behind each round of a join, and what it had cost by then."""
+    labels, categories = stage.federation.test.labels, len(stage.federation.categories)
+    records: list[Record] = []
+    for number, standing in enumerate(stage.outcome.standings, start=1):
+        accuracy = multi_category_accuracy(standing.scores, labels)
+        travelled = float(standing.traffic.bytes_up + standing.traffic.bytes_down)
+        values = (
+            ("multi_category_accuracy", accuracy, "percent"),
+            ("join_bytes", travelled, "bytes"),
+            ("join_seconds", round(standing.seconds, 3), "seconds"),
+        )
+        records += [
+            cell.record(metric, value, unit, categories, rounds=number, commit=commit)
+            for metric, value, unit in values
+        ]
+    return records
 
 
 def _unit(figure: str) -> str:

@@ -16,7 +16,7 @@ from benchmarks.sites.transplanting_center import (
     best_of_each,
     bytes_of,
     offers_of,
-    scores_of,
+    scores_of_part,
 )
 from benchmarks.sites.transplanting_refinement import refined
 from benchmarks.sites.transplanting_site import train_teachers
@@ -88,7 +88,7 @@ class Transplant(Grown):
                 added = refined(added, center, training, engine, self.labels, federation.seed, progress)
             routes += added
             yield Outcome(
-                scores=scores_of(routes, part.test.images, len(part.categories)),
+                scores=scores_of_part(routes, federation.test, len(part.categories)),
                 center_seconds=clock.seconds,
                 net_bytes=bytes_of(routes),
                 figures=_figures(routes, agreements),

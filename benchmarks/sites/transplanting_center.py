@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from benchmarks.sites.contender import Training
     from benchmarks.sites.engine import SiteReply
+    from benchmarks.sites.federation import LocalData
     from transplant.nets.prediction import Calibration
     from transplant.types import Architecture
 
@@ -207,6 +208,15 @@ def scores_of(routes: Sequence[CalibratedRoute], images_u8: Tensor, categories: 
         mine = [route.scores(images_u8) for route in routes if route.offer.category == category]
         columns[:, category] = torch.stack(mine).mean(dim=0)
     return columns
+
+
+def scores_of_part(routes: Sequence[CalibratedRoute], test: LocalData, categories: int) -> Tensor:
+    """Return the scores of those test pictures that show one of the first categories.
+
+    All pictures are scored and these taken: as categories join, a route then sees its pictures in the same
+    batches each time, and what does not change does not differ by a rounding either.
+    """
+    return scores_of(routes, test.images, categories)[test.labels < categories]
 
 
 def bytes_of(routes: Sequence[CalibratedRoute]) -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.sites.contender import Outcome
+from benchmarks.sites.contender import Outcome, Standing
 from benchmarks.sites.peers.answers import scores_of
 from benchmarks.sites.peers.averaging import weighted_mean
 from benchmarks.sites.peers.center_clock import CenterClock
@@ -40,10 +40,15 @@ class FedAvg:
     def __call__(
         self, federation: Federation, training: Training, engine: Engine, progress: Progress
     ) -> Outcome:
-        """Average over `training.rounds` rounds and score the test pictures with the last net."""
+        """Average over `training.rounds` rounds and score the test pictures with the last net.
+
+        The nets of the rounds before are scored, too, to tell what it takes to be so good: nothing depends
+        on it.
+        """
         shape, clock = NetShape.of(federation, training), CenterClock()
         weights = weights_of(shape.initial(federation.seed))
         replies: dict[int, SiteReply] = {}
+        net, standings = shape.holding(weights), list[Standing]()
         for number in range(training.rounds):
             plan = LocalPlan.of_round(federation, training, number, training.rounds, self.proximal_mu)
             replies = ask_to_train(federation, engine, weights, plan)
@@ -53,11 +58,14 @@ class FedAvg:
                 f"round {number + 1} of {training.rounds}: {len(replies)} sites, "
                 f"loss {mean_loss(replies):.3f}"
             )
-        net = shape.holding(weights)
-        logits = answers_to(net, federation.test.images)
+            net = shape.holding(weights)
+            scores = scores_of(answers_to(net, federation.test.images), shape.answers)
+            seconds = engine.site_seconds + clock.seconds
+            standings.append(Standing(scores, engine.traffic, seconds))
         return Outcome(
-            scores=scores_of(logits, shape.answers),
+            scores=standings[-1].scores,
             center_seconds=clock.seconds,
             net_bytes=net_bytes(net),
             figures={"local_loss": mean_loss(replies), "answered": float(len(replies))},
+            standings=standings,
         )
