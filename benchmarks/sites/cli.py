@@ -45,7 +45,9 @@ def sites(
     ] = None,
     arch: Annotated[str, typer.Option(help="of all nets")] = "vgg_small",
     epochs: Annotated[int, typer.Option(min=1, help="passes of a site over its pictures, in all")] = 10,
-    rounds: Annotated[int, typer.Option(min=1, help="of the methods that take several")] = 1,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="of the methods that take several [1; 5 of scale]")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="of whatever the center learns")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="pictures a step")] = 32,
     precision: Annotated[
@@ -111,7 +113,7 @@ def sites(
         training=Training(
             arch=arch,
             local_epochs=epochs,
-            rounds=rounds,
+            rounds=rounds or _default_rounds(chosen),
             center_steps=steps,
             batch_size=batch,
             precision=precision or fast_precision(),
@@ -137,6 +139,11 @@ def _default_sites(scenario: str, data: str) -> int:
     if scenario == "scale":
         return 200
     return 5 if data == "voc_mammals" else 10
+
+
+def _default_rounds(scenario: str) -> int:
+    """Return so many that growth of memory shows, where memory is what it is about."""
+    return 5 if scenario == "scale" else 1
 
 
 def _numbers(flag: str, words: tuple[str, ...]) -> tuple[float | None, ...]:

@@ -57,9 +57,12 @@ class MemoryWatch:
         self.peak_bytes = max(self.peak_bytes, self.noted[-1])
 
     @property
-    def growth_bytes(self) -> int:
-        """Return by how much the last noted moment is over the second (the first still loads libraries)."""
-        return self.noted[-1] - self.noted[1] if len(self.noted) > 2 else 0
+    def growth_bytes(self) -> int | None:
+        """Return by how much the last noted moment is over the second (the first still loads libraries).
+
+        None where there are no more than two: nothing was measured.
+        """
+        return self.noted[-1] - self.noted[1] if len(self.noted) > 2 else None
 
     def _watch(self) -> None:
         while True:

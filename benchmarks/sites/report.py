@@ -132,7 +132,7 @@ def _costs(directory: Path, records: Sequence[Record]) -> str:
         "Processor seconds of one thread: of all sites together, and of the center (what it takes to score "
         "the test pictures is no part of it). Teachers that several methods share count for each of them. "
         "Peak memory: all processes of the run, what they share once. Growth: how much more there was behind "
-        "the last round than behind the second.",
+        "the last round than behind the second, where there were more than two.",
     ]
     for group, table in groups_of(records).items():
         parts += [f"## {group.title()}", _cost_table(table)]

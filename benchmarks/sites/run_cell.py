@@ -45,7 +45,7 @@ JOIN_UNITS = {
 }
 """What a cell records of each category that joined, besides."""
 WATCHED_UNITS = {"peak_memory": "bytes", "memory_growth": "bytes"}
-"""What is measured of the machine, once a cell."""
+"""What is measured of the machine, once a cell; growth where there were rounds enough to tell."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class Cell:
         for place, stage in enumerate(self.stages):
             units = UNITS | (JOIN_UNITS if place else {})
             records += [self.record(metric, 0.0, unit, stage) for metric, unit in units.items()]
-        watched = [self.record(metric, 0.0, unit, self.stages[-1]) for metric, unit in WATCHED_UNITS.items()]
-        return records + watched
+        watched = self.record("peak_memory", 0.0, WATCHED_UNITS["peak_memory"], self.stages[-1])
+        return [*records, watched]
 
     def sentence(self) -> str:
         """Return a few words for a line of progress."""
@@ -148,7 +148,8 @@ def run_cell(
         records += _records(cell, stage, before, commit, complete=attendance.complete)
     last, values = cell.stages[-1], (watch.peak_bytes, watch.growth_bytes)
     for (metric, unit), value in zip(WATCHED_UNITS.items(), values, strict=True):
-        records.append(cell.record(metric, float(value), unit, last, commit=commit))
+        if value is not None:
+            records.append(cell.record(metric, float(value), unit, last, commit=commit))
     return records
 
 
