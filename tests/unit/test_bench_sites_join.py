@@ -10,12 +10,15 @@ import torch
 from fakes.tiny_federation import ARCH, DirectEngine, federation, squares, with_small_nets
 from torch import nn
 
+from benchmarks.claims.claim import read_claims
+from benchmarks.claims.judge import Verdict, judge
 from benchmarks.records import Record
 from benchmarks.sites.contender import Training
 from benchmarks.sites.measures import largest_change, multi_category_accuracy
 from benchmarks.sites.peers.fedavg import FedAvg
 from benchmarks.sites.report import write_pages
-from benchmarks.sites.run_join import beside_fedavg
+from benchmarks.sites.run_cell import JOIN_UNITS
+from benchmarks.sites.run_join import BESIDE_UNITS, beside_fedavg
 from benchmarks.sites.transplanting_center import CalibratedRoute, Offer, scores_of_part
 from transplant.nets.prediction import Calibration
 from transplant.nets.transplant_net import RouteNet
@@ -127,3 +130,24 @@ def test_a_route_sees_its_pictures_in_the_same_batches_as_categories_join():
     assert few.shape == (6, 2)
     assert few[:, 0].tolist() == [9.0] * 6
     assert all_of_them[:, 0].tolist() == [9.0] * 9
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "ratio", "value", "verdict"),
+    [
+        ("sites-join-bytes", "join_bytes_beside_fedavg", 0.04, 9.0, Verdict.MET),
+        ("sites-join-bytes", "join_bytes_beside_fedavg", 0.06, 9.0, Verdict.MISSED),
+        ("sites-join-time", "join_seconds_beside_fedavg", 0.04, 9.0, Verdict.MET),
+        ("sites-join-unchanged", "score_change", None, 0.0, Verdict.MET),
+        ("sites-join-unchanged", "score_change", None, 1e-7, Verdict.MISSED),
+    ],
+)
+def test_what_is_claimed_of_a_join_is_what_is_recorded_of_it(
+    name: str, metric: str, ratio: float | None, value: float, verdict: Verdict
+):
+    assert metric in {*BESIDE_UNITS, *JOIN_UNITS}
+    claim = read_claims()[name]
+    told = replace(CELL, metric=metric, value=value, ratio=ratio, method="transplant", data="tiny")
+    measured = [replace(told, categories=11, seed=seed) for seed in range(3)]
+    assert judge(claim, measured).verdict is verdict
+    assert judge(claim, [replace(record, categories=10) for record in measured]).verdict is Verdict.OPEN
