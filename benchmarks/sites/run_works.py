@@ -29,6 +29,7 @@ WORKS = frozenset(
     {
         "benchmarks.sites.transplanting_site:train_teachers",
         "benchmarks.sites.transplanting_refinement_site:refine_adapters",
+        "benchmarks.sites.transplanting_validation_site:validate_routes",
         "benchmarks.sites.references_site:send_pictures",
         "benchmarks.sites.peers.local_training:train_locally",
     }

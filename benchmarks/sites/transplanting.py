@@ -13,17 +13,19 @@ from benchmarks.sites.transplanting_center import (
     CalibratedRoute,
     Center,
     Offer,
-    best_of_each,
     bytes_of,
+    candidates_of,
     offers_of,
     scores_of_part,
 )
+from benchmarks.sites.transplanting_parcels import Parcels
 from benchmarks.sites.transplanting_refinement import refined
 from benchmarks.sites.transplanting_site import train_teachers
+from benchmarks.sites.transplanting_validation import Gate, best_by_gate, gates_of
 from transplant.errors import BenchmarkFailed, InvalidSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from benchmarks.sites.contender import Progress, Training
     from benchmarks.sites.engine import Engine, Setting, SiteReply
@@ -37,10 +39,11 @@ class Transplant(Grown):
     """Implements `GrowingContender`.
 
     Args:
-        duplicates: where several sites offer a category, take the "best" by what they held out, or lead
-            all into the net and "average" their logits.
+        duplicates: where several sites offer a category, lead the most promising into the net and take the
+            "best" by what their sites held out, or lead all into it and "average" their logits.
         drawings: which share of the center's synthetic images are drawings.
-        refine: whether the adapters are then refined at the sites of their teachers.
+        refine: whether the adapters are then refined at the sites that have a teacher of the category; of
+            an average, each at the site of its own.
         labels: how many of its labels a site spends on that; 0: it learns from its teacher's answers alone.
 
     Raises:
@@ -73,26 +76,55 @@ class Transplant(Grown):
         with clock:
             center = Center(training, federation.image_px, self.drawings, federation.seed)
         routes: list[CalibratedRoute] = []
-        agreements: list[float] = []
+        agreements: dict[str, float] = {}
+        gates: dict[str, Gate] = {}
+        parcels = Parcels()
         for part, offers in joining_offers(federation, stages, training, engine):
-            chosen = best_of_each(offers) if self.duplicates == "best" else offers
-            added: list[CalibratedRoute] = []
-            for offer in chosen:
+            parcels.made(offers)
+            contending: list[CalibratedRoute] = []
+            for offer in candidates_of(offers) if self.duplicates == "best" else offers:
                 with clock:
                     route, figures = center.add(offer)
-                added.append(route)
-                if figures:
-                    agreements.append(figures["agreement"])
+                contending.append(route)
+                agreements |= {offer.key: figures["agreement"]} if figures else {}
                 progress(_said(federation, offer, figures))
+            nets = {route.offer.key: route.net for route in contending}
+            rivals = self._rivals(contending, [route.offer for route in contending])
+            validators = {key: [offer.site for offer in each] for key, each in rivals.items()}
+            gates |= gates_of(nets, validators, parcels, training, engine, federation.seed)
+            added = best_by_gate(contending, gates) if self.duplicates == "best" else contending
             if self.refine:
-                added = refined(added, center, training, engine, self.labels, federation.seed, progress)
+                told = refined(
+                    {route.offer.key: route for route in added},
+                    self._rivals(added, offers),
+                    center,
+                    parcels,
+                    training,
+                    engine,
+                    self.labels,
+                    federation.seed,
+                    progress,
+                )
+                added = list(told.values())
             routes += added
             yield Outcome(
                 scores=scores_of_part(routes, federation.test, len(part.categories)),
                 center_seconds=clock.seconds,
                 net_bytes=bytes_of(routes),
-                figures=_figures(routes, agreements),
+                figures=_figures(routes, agreements, gates),
             )
+
+    def _rivals(self, routes: Sequence[CalibratedRoute], offers: Sequence[Offer]) -> dict[str, list[Offer]]:
+        """Return of each route the offers whose sites have to do with it.
+
+        Those of its category, among which one is the best; or its own, where all have routes of their own.
+        """
+        if self.duplicates == "best":
+            return {
+                route.offer.key: [offer for offer in offers if offer.category == route.offer.category]
+                for route in routes
+            }
+        return {route.offer.key: [route.offer] for route in routes}
 
 
 def joining_offers(
@@ -144,9 +176,15 @@ def _said(federation: Federation, offer: Offer, figures: dict[str, float]) -> st
     )
 
 
-def _figures(routes: Sequence[CalibratedRoute], agreements: Sequence[float]) -> dict[str, float]:
-    taught = {route.offer.category for route in routes}
-    figures = {"taught": float(len(taught)), "routes": float(len(routes))}
-    if agreements:
-        figures["agreement"] = sum(agreements) / len(agreements)
+def _figures(
+    routes: Sequence[CalibratedRoute], agreements: Mapping[str, float], gates: Mapping[str, Gate]
+) -> dict[str, float]:
+    keys = [route.offer.key for route in routes]
+    figures = {"taught": float(len({route.offer.category for route in routes})), "routes": float(len(keys))}
+    for name, told in (
+        ("agreement", [agreements[key] for key in keys if key in agreements]),
+        ("gate_error", [gates[key].error for key in keys if key in gates]),
+    ):
+        if told:
+            figures[name] = sum(told) / len(told)
     return figures

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 UNKNOWN = -1e4
 """The score of a category that nobody taught: it is never the answer."""
+CANDIDATES = 2
+"""Of a category's teachers so many are led into the net before one is chosen; each takes its own adapter."""
 _CALIBRATION_IMAGES = 256
 _IMAGES_A_STEP = 8
 """Synthetic images a step of an adapter: at 32 a batch each is seen four times."""
@@ -73,6 +75,11 @@ class Offer:
         """Return the upper end of the 95 % Wilson interval: few pictures must not look like certainty."""
         return wilson_interval(self.error, self.held_out)[1]
 
+    @property
+    def key(self) -> str:
+        """Return the name of the teacher's route on its way to sites."""
+        return route_key(self.category, self.site)
+
     def alone(self) -> RouteNet:
         """Return the teacher as a route of its own."""
         return RouteNet(self.category_module, torch.nn.Identity(), self.task_module)
@@ -91,6 +98,16 @@ class CalibratedRoute:
         """Return calibrated log-odds (N,)."""
         logits = _logits(self.net, images_u8)
         return (logits - self.calibration.offset) / self.calibration.temperature
+
+
+def route_key(category: int, site: int) -> str:
+    """Return the name of the route of one site's teacher; it has no full stop."""
+    return f"{category}-{site}"
+
+
+def category_of(key: str) -> int:
+    """Return the category in a `route_key`."""
+    return int(key.partition("-")[0])
 
 
 def adapter_shape(architecture: Architecture) -> Architecture:
@@ -125,13 +142,20 @@ def offers_of(replies: Mapping[int, SiteReply], arch: str, image_px: int) -> lis
     return sorted(offers, key=lambda offer: (offer.category, offer.site))
 
 
-def best_of_each(offers: Iterable[Offer]) -> list[Offer]:
-    """Return for each category the offer that is surely best: the lowest upper end of its error."""
-    best: dict[int, Offer] = {}
-    for offer in offers:
-        if offer.category not in best or offer.worst_error < best[offer.category].worst_error:
-            best[offer.category] = offer
-    return [best[category] for category in sorted(best)]
+def candidates_of(offers: Iterable[Offer]) -> list[Offer]:
+    """Return for each category the few offers that are surely best, by the upper end of their errors.
+
+    By category, the best one first. Each is led into the net, and sites say which route is the best: a
+    teacher that is a little worse may lead into g_S better.
+    """
+    ranked = sorted(offers, key=lambda offer: (offer.category, offer.worst_error, offer.site))
+    rank: dict[int, int] = {}
+    chosen: list[Offer] = []
+    for offer in ranked:
+        rank[offer.category] = rank.get(offer.category, 0) + 1
+        if rank[offer.category] <= CANDIDATES:
+            chosen.append(offer)
+    return chosen
 
 
 class Center:

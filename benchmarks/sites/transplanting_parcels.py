@@ -23,7 +23,7 @@ class Parcels:
 
     def __init__(self) -> None:
         self._held: dict[int, dict[int, nn.Module]] = {}
-        self._under_way: dict[int, dict[int, nn.Module]] = {}
+        self._under_way: dict[int, dict[int, tuple[nn.Module, str]]] = {}
 
     def made(self, offers: Iterable[Offer]) -> None:
         """Note that sites have the teachers that they offer."""
@@ -34,19 +34,22 @@ class Parcels:
     def packed(self, site: int, modules: Mapping[str, nn.Module]) -> dict[str, Tensor]:
         """Return the tensors `NAME.TENSOR` of modules by name as they go to one site.
 
-        A simulated site remembers nothing, so that what it has comes along, too, but does not count.
+        A simulated site remembers nothing, so that what it has comes along, too, but does not count; nor
+        does what goes to it in the same round under another name.
         """
+        held, under_way = self._held.get(site, {}), self._under_way.setdefault(site, {})
         tensors: dict[str, Tensor] = {}
         for name, module in modules.items():
-            home = AT_HOME if id(module) in self._held.get(site, {}) else ""
+            _, first = under_way.setdefault(id(module), (module, name))
+            home = AT_HOME if id(module) in held or first != name else ""
             tensors |= {
                 for_site(site, f"{home}{name}.{key}"): each for key, each in module.state_dict().items()
             }
-            self._under_way.setdefault(site, {})[id(module)] = module
         return tensors
 
     def answered(self, sites: Iterable[int]) -> None:
         """Note the end of a round: these sites have all that they were sent in it."""
         for site in sites:
-            self._held.setdefault(site, {}).update(self._under_way.get(site, {}))
+            sent = self._under_way.get(site, {})
+            self._held.setdefault(site, {}).update({key: module for key, (module, _) in sent.items()})
         self._under_way.clear()
