@@ -58,7 +58,7 @@ def draw_bytes(table: Table, path: Path) -> None:
     axes.axhline(100 / table.stages[-1], color="#bbbbbb", linestyle=":", linewidth=1, label="chance")
     axes.set_xscale("log")
     _plain_numbers(axes.xaxis)
-    _finish(canvas, axes, path)
+    _finish(canvas, path)
 
 
 def draw_growth(table: Table, path: Path) -> None:
@@ -73,7 +73,7 @@ def draw_growth(table: Table, path: Path) -> None:
         linewidth=1,
         label="chance",
     )
-    _finish(canvas, axes, path)
+    _finish(canvas, path)
 
 
 def draw_join_seconds(table: Table, path: Path) -> None:
@@ -82,7 +82,7 @@ def draw_join_seconds(table: Table, path: Path) -> None:
     _lines(table, axes, "join_seconds", table.stages[1:])
     axes.set_yscale("log")
     _plain_numbers(axes.yaxis)
-    _finish(canvas, axes, path)
+    _finish(canvas, path)
 
 
 def colour_of(method: str) -> str:
@@ -127,6 +127,6 @@ def _plain_numbers(axis: Axis) -> None:
         set_formatter(_PlainNumbers(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
 
 
-def _finish(canvas: Canvas, axes: Axes, path: Path) -> None:
+def _finish(canvas: Canvas, path: Path) -> None:
     canvas.legend(frameon=False, fontsize=7, loc="outside right upper")
     canvas.savefig(path, dpi=140)

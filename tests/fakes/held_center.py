@@ -57,8 +57,8 @@ class HeldCenter:
     def press(self, method, *messages, name):
         """Open a call that sends no more than the messages, and wait until it has a place or was turned away.
 
-        Whoever gives way to it has gone then, too, and knows it: the end of a call reaches its caller a moment
-        after the server has let go of it.
+        Whoever gives way to it has gone then, too, and knows it: the end of a call reaches its caller a
+        moment after the server has let go of it.
         """
         if name not in self.kits:
             self.kits[name] = kit_of(self.center, name)
