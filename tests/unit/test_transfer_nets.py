@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from transplant.errors import TransferNotPossible
-from transplant.transfer.lenet import LAYERS, lenet, nearest_vector, target_vectors
+from transplant.transfer.lenet import LAYERS, lenet, nearest_vector, squash, target_vectors, tile_sums
 from transplant.transfer.resnet import SmallResNet, large_resnet, small_resnet
 from transplant.transfer.tapped_net import Tap, TappedNet
 from transplant.transfer.vgg import vgg9_bn
@@ -42,6 +43,19 @@ def test_a_fresh_subsampling_is_the_mean_of_its_tile() -> None:
     maps = torch.rand(2, 6, 28, 28, generator=seeded())
     means = maps.reshape(2, 6, 14, 2, 14, 2).mean(dim=(3, 5))
     torch.testing.assert_close(lenet(seeded()).S2(maps), 1.7159 * torch.tanh(2 * means / 3))
+
+
+def test_the_fast_forms_of_tiles_and_of_c5_are_what_they_stand_for() -> None:
+    maps = torch.randn(3, 6, 28, 28, generator=seeded(), requires_grad=True)
+    sums, plain = tile_sums(maps), 4 * functional.avg_pool2d(maps, 2)
+    torch.testing.assert_close(sums, plain)
+    towards = torch.randn(sums.shape, generator=seeded())
+    torch.testing.assert_close(
+        *(torch.autograd.grad((each * towards).sum(), maps)[0] for each in (sums, plain))
+    )
+    layer, seen = lenet(seeded()).C5, torch.randn(3, 16, 5, 5, generator=seeded())
+    torch.testing.assert_close(layer(seen), squash(layer.convolution(seen)))
+    assert layer(torch.randn(3, 16, 8, 6)).shape == (3, 120, 4, 2)  # larger images: a convolution after all
 
 
 def test_target_vectors_are_distinct_and_the_nearest_one_names_the_class() -> None:

@@ -32,6 +32,17 @@ def squash(a: Tensor) -> Tensor:
     return 1.7159 * torch.tanh(a * (2 / 3))
 
 
+def tile_sums(maps_BCHW: Tensor) -> Tensor:
+    """Return the sum of each 2x2 tile: (B, C, H / 2, W / 2).
+
+    Two rows at a time are multiplied by a matrix of zeros and ones: on a processor, with gradients, a
+    pooling layer takes several times as long for maps as small as these.
+    """
+    rows, columns = maps_BCHW.shape[-2:]
+    own = torch.eye(columns // 2, dtype=maps_BCHW.dtype, device=maps_BCHW.device).repeat_interleave(2, dim=0)
+    return maps_BCHW.reshape(*maps_BCHW.shape[:-2], rows // 2, 2 * columns) @ own.repeat(2, 1)
+
+
 class Convolution(nn.Module):
     """A 5x5 C-layer, fully connected to the maps below: 25 * C_in + 1 parameters a map."""
 
@@ -41,7 +52,12 @@ class Convolution(nn.Module):
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
         """Return maps that are 4 pixels smaller."""
-        return squash(self.convolution(maps_BCHW))
+        kernels = self.convolution.weight
+        if maps_BCHW.shape[-2:] != kernels.shape[-2:]:
+            return squash(self.convolution(maps_BCHW))
+        # C5 sees its maps whole: one matrix product, several times as fast on a processor as a convolution.
+        seen = functional.linear(maps_BCHW.flatten(1), kernels.flatten(1), self.convolution.bias)
+        return squash(seen[..., None, None])
 
 
 class SparseConvolution(nn.Module):
@@ -74,8 +90,8 @@ class Subsampling(nn.Module):
         self.bias = nn.Parameter(torch.zeros(maps))
 
     def forward(self, maps_BCHW: Tensor) -> Tensor:
-        """Return maps of half the side."""
-        sums = 4 * functional.avg_pool2d(maps_BCHW, 2)
+        """Return maps of half the side, which must be even."""
+        sums = tile_sums(maps_BCHW)
         return squash(sums * self.factor.view(-1, 1, 1) + self.bias.view(-1, 1, 1))
 
 
