@@ -42,8 +42,8 @@ class Claim(BaseModel):
     Args:
         says: the sentence.
         where: fields of the records that it is about; `metric` must be among them.
-        of: the record's value, its ratio to the baseline of the same run, or `lost`: how much worse than the
-            teacher it is.
+        of: the record's value, its ratio to the baseline of the same run, the same measure of its `teacher`,
+            or `lost`: how much worse than the teacher it is.
         each: the claim must hold for every group of records that agree in these fields.
         over: what of a group counts: the mean, or the worst record.
         better: which direction is good; it decides what "worst", "lost" and "ahead" mean.
@@ -57,7 +57,7 @@ class Claim(BaseModel):
 
     says: str
     where: dict[str, Wanted]
-    of: Literal["value", "ratio", "lost"] = "value"
+    of: Literal["value", "ratio", "teacher", "lost"] = "value"
     each: tuple[str, ...] = ()
     over: Literal["mean", "worst"] = "mean"
     better: Literal["lower", "higher"]

@@ -80,7 +80,8 @@ def _beside(
     """Compare the group with every method of a rival, where both were measured."""
     shared: dict[str, Wanted] = {"metric": claim.where["metric"]}
     shared |= {name: _shown(getattr(group[0], name)) for name in claim.each}
-    theirs = _matching(records, shared | rival.where)
+    found = _matching(records, shared | rival.where)
+    theirs = [record for record in found if _value(claim, record) is not None]
     wanted = rival.where.get("method")
     methods = wanted if isinstance(wanted, list) else sorted({str(record.method) for record in theirs})
     verdict, said = Verdict.MET, ""
@@ -128,8 +129,8 @@ def _value(claim: Claim, record: Record) -> float | None:
         return record.value
     if claim.of == "ratio":
         return record.ratio
-    if record.teacher is None:
-        return None
+    if record.teacher is None or claim.of == "teacher":
+        return record.teacher
     return record.value - record.teacher if claim.better == "lower" else record.teacher - record.value
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOST_BY_CATEGORY = ("exp1", "table4")
 _ABLATION = "ablation"
+_SHARES = ("error", "accuracy")  # of images, each of which is right or wrong by itself
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Summary:
 
     Args:
         mean: of the records' values.
-        low: lower end of the 95 % Wilson interval (classification, images pooled over seeds and categories),
+        low: lower end of the 95 % Wilson interval (errors and accuracies, images pooled over all records),
             or the smallest value (everything else: pixels of one image are not independent).
         high: the upper end, or the largest value.
         records: how many records.
@@ -68,10 +69,10 @@ def summarise(records: Sequence[Record]) -> Summary:
     values = [record.value for record in records]
     mean = sum(values) / len(values)
     counts = [record.image_count for record in records]
-    if records[0].metric == "error" and all(counts):
+    if records[0].metric in _SHARES and all(counts):
         images = sum(count for count in counts if count)
-        wrong = sum(record.value * (record.image_count or 0) for record in records) / 100
-        low, high = wilson_interval(100 * wrong / images, images)
+        share = sum(record.value * (record.image_count or 0) for record in records) / images
+        low, high = wilson_interval(share, images)
         return Summary(mean, low, high, len(records))
     return Summary(mean, min(values), max(values), len(records))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,6 +89,119 @@ def test_a_rival_may_have_more_labels_and_intervals_may_have_to_be_apart() -> No
     assert judge(apart, [*ours, far]).verdict is Verdict.MET
     by_ten = _claim(each=["samples"], ahead_of=[rival | {"by": 10.0}])
     assert judge(by_ten, [*ours, close]).verdict is Verdict.MISSED
+
+
+def test_accuracies_have_intervals_as_errors_have() -> None:
+    claim = Claim.model_validate(
+        {
+            "says": "it holds", "where": {"metric": "accuracy", "retained": 4}, "better": "higher",
+            "ahead_of": [{"where": {"method": "retain", "retained": 0}, "apart": True}],
+        }
+    )  # fmt: skip
+
+    def trials(retained: int, *values: float) -> list[Record]:
+        return [
+            Record("layer-transfer", "accuracy", value, "percent", method="retain", retained=retained,
+                   seed=trial, image_count=1000)
+            for trial, value in enumerate(values)
+        ]  # fmt: skip
+
+    ours = trials(4, 54, 58, 56)
+    assert judge(claim, ours + trials(0, 48, 55, 47)).verdict is Verdict.MET, "apart, if not trial by trial"
+    assert judge(claim, ours + trials(0, 54, 54, 54)).verdict is Verdict.MISSED
+
+
+def test_a_claim_may_be_about_the_teachers_behind_the_routes() -> None:
+    rival = {"where": {"method": "ours", "teacher_transfer": ""}}
+    claim = _claim(where={"teacher_transfer": "fm"}, of="teacher", ahead_of=[rival])
+    alone, borrowed = _record(30, teacher=20.0), _record(40, teacher=18.0, teacher_transfer="fm")
+    assert judge(claim, [alone, borrowed]).verdict is Verdict.MET
+    assert judge(claim, [_record(30, teacher=17.0), borrowed]).verdict is Verdict.MISSED
+    assert judge(claim, [_record(30), borrowed]).verdict is Verdict.OPEN, "nobody told that teacher's error"
+
+
+def _of_issue_7() -> list[Record]:
+    """What would meet every claim of teachers from little data."""
+    made: list[Record] = []
+    for trial in range(5):
+        for samples in (1, 5, 10, 20, 40):
+            for retained, value in {0: 40, 1: 41, 2: 42, 3: 43, 4: 50, 5: 45 if samples < 40 else 39}.items():
+                made.append(
+                    Record("layer-transfer", "accuracy", value, "percent", data="chars", method="retain",
+                           samples=samples, seed=trial, retained=retained, image_count=1000)
+                )  # fmt: skip
+            made.append(
+                Record("layer-transfer", "accuracy", 49.5, "percent", data="chars", method="auto",
+                       samples=samples, seed=trial)
+            )  # fmt: skip
+    for seed in range(3):
+        for samples in (50, 250):
+            of_l2t = {
+                "data": "cifar10",
+                "arch": "vgg9-cpu",
+                "source": "resnet20",
+                "samples": samples,
+                "seed": seed,
+            }
+            for method, value in {
+                "scratch": 40,
+                "lwf": 41,
+                "at": 42,
+                "fm-single": 43,
+                "fm-one-to-one": 44,
+                "l2t-ww": 45,
+            }.items():
+                made.append(Record("l2t", "accuracy", value, "percent", method=method, **of_l2t))
+            for metric in ("lambda_moved", "lambda_spread"):
+                made.append(Record("l2t", metric, 0.2, "weight", method="l2t-ww", **of_l2t))
+        for transfer, teacher, value in ((None, 30, 40), ("layer", 25, 35), ("fm", 28, 38)):
+            made.append(
+                Record("exp2", "error", value, "percent", data="cifar10", method="transplant", samples=0,
+                       disclosure="none", seed=seed, teacher=teacher, teacher_images=50, teacher_transfer=transfer)
+            )  # fmt: skip
+    made += [Record("l2t-step", metric, 1.0, "s", ratio=ratio) for metric, ratio in
+             (("l2t_step_cpu", 10.0), ("l2t_hessian_vector_cpu", 6.5))]  # fmt: skip
+    return [*made, Record("l2t-step", "l2t_meta_cosine", 0.99, "cosine")]
+
+
+_ISSUE_7 = (
+    "layer-transfer-few", "layer-transfer-order-few", "layer-transfer-order-many", "layer-transfer-auto", "l2t",
+    "l2t-lambda", "l2t-step", "l2t-step-hessian-vector", "l2t-step-cosine", "few-images-teacher",
+    "few-images-route",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _ISSUE_7)
+def test_the_claims_of_teachers_from_little_data_can_be_met_and_missed(name: str) -> None:
+    claim, records = read_claims()[name], _of_issue_7()
+    finding = judge(claim, records)
+    assert finding.verdict is Verdict.MET, finding.lines
+    sign = -1 if claim.better == "higher" else 1
+    worse = [
+        replace(
+            record, value=record.value + 60 * sign,
+            ratio=None if record.ratio is None else record.ratio + 60 * sign,
+            teacher=None if record.teacher is None else record.teacher + 60 * sign,
+        )
+        if _about(claim, record) else record
+        for record in records
+    ]  # fmt: skip
+    assert judge(claim, worse).verdict is Verdict.MISSED
+
+
+def _about(claim: Claim, record: Record) -> bool:
+    return all(
+        (getattr(record, name) or "") in (wanted if isinstance(wanted, list) else [wanted or ""])
+        for name, wanted in claim.where.items()
+    )
+
+
+def test_teachers_of_few_images_are_no_part_of_what_is_claimed_of_others() -> None:
+    record = Record(
+        "exp2", "gap_closed", 1.0, "percent", data="cifar10", method="transplant", samples=0,
+        disclosure="none", seed=0, teacher_images=50,
+    )  # fmt: skip
+    assert judge(read_claims()["exp2-none"], [record]).lines == ("no record",)
 
 
 def test_the_claims_of_the_project_can_be_read() -> None:
