@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from benchmarks.quality.refined import REFINED
 from transplant.nets.learner_config import LABEL_BOUND
 
 
@@ -33,6 +34,7 @@ METHODS = {
     "closed-form": Traits(takes_labels=False, synthesises=False, papers=True),
     "function": Traits(takes_labels=True, synthesises=True, papers=False),
     "transplant": Traits(takes_labels=True, synthesises=True, papers=False),
+    REFINED: Traits(takes_labels=True, synthesises=True, papers=False),  # what it starts from synthesises
 }
 
 

@@ -17,6 +17,7 @@ from benchmarks.quality.material import MaterialShelf, SharingLearner
 from benchmarks.quality.methods import METHODS
 from benchmarks.quality.plan import EXPERIMENTS
 from benchmarks.quality.proxy import proxy_images
+from benchmarks.quality.refined import REFINED, ROUNDS, StartShelf, is_start, refine_at_site, start_of
 from benchmarks.quality.samples import labelled_samples
 from benchmarks.quality.shipping import probed, shipped_bytes, state_digest
 from benchmarks.quality.site_data import SiteKey
@@ -37,12 +38,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.records import Record
+    from transplant.nets.adapter import Adapter
     from transplant.nets.disclosures import DisclosedStatistics
     from transplant.nets.learning import Learner
 
 PAPER_STEPS = 300
 
-_SHELF = MaterialShelf()  # of this process; its cells come one after another
+_SHELF, _STARTS = MaterialShelf(), StartShelf()  # of this process; its cells come one after another
 
 
 @dataclass(frozen=True)
@@ -104,21 +106,41 @@ def run_cell(cell: Cell, setting: Setting) -> list[Record]:
         "f_S": host.category_module,
     }
     before = {name: state_digest(each) for name, each in frozen.items()}
-    problem = problem_of(cell, setting, teacher, host)
-    config = config_of(cell, setting)
-    learner = SharingLearner(_learner(config, cell), cell, setting, _SHELF)
+    first = start_of(cell)
+    problem, config = problem_of(first, setting, teacher, host), config_of(first, setting)
+    sent = shipped_bytes(problem, needs_teacher=cell.method != "direct-learn")
+    adapter, spared = _learned(first, setting, problem, config)
     with Meter() as meter:
-        learned = run_learner(learner, problem, config)
-    meter.add(learner.saved)
-    route = RouteNet(teacher.category_module, learned.adapter, host.task_module(cell.task))
+        if cell.method == REFINED:
+            site, g_teacher = setting.teacher_key(cell, cell.category).data, frozen["g_T"]
+            sent += ROUNDS * sum(each.nbytes for each in adapter.parameters())
+            adapter = refine_at_site(adapter, cell, problem, g_teacher, site, config)
+    meter.add(spared)
+    route = RouteNet(teacher.category_module, adapter, host.task_module(cell.task))
     figures, agreement = _measured(cell, setting, route, teacher)
     changed = [name for name, each in frozen.items() if state_digest(each) != before[name]]
     if changed:
         raise ForgettingDetected(f"{cell.sentence()}: {', '.join(changed)} changed while h was learned")
     if cell.seed == setting.picture_seed:
         test = setting.teacher_key(cell, cell.category).site.load(Split.TEST)
-        keep_inner_life(setting.out, cell, problem, learned.adapter, test.examples(cell.task)[0])
-    return _records(cell, setting, teacher, problem, figures, agreement, meter)
+        keep_inner_life(setting.out, cell, problem, adapter, test.examples(cell.task)[0])
+    return _records(cell, setting, teacher, sent, figures, agreement, meter)
+
+
+def _learned(
+    cell: Cell, setting: Setting, problem: AdapterProblem, config: LearnerConfig
+) -> tuple[Adapter, Meter]:
+    """Return the adapter and what it costs, whether it was learned now or for a neighbour of this cell."""
+    found = _STARTS.find((cell, setting))
+    if found is not None:
+        return found
+    learner = SharingLearner(_learner(config, cell), cell, setting, _SHELF)
+    with Meter() as meter:
+        adapter = run_learner(learner, problem, config).adapter
+    meter.add(learner.saved)
+    if is_start(cell):
+        _STARTS.put((cell, setting), adapter, meter)
+    return adapter, meter
 
 
 def problem_of(cell: Cell, setting: Setting, teacher: KnownTeacher, host: KnownTeacher) -> AdapterProblem:
@@ -235,7 +257,7 @@ def _records(
     cell: Cell,
     setting: Setting,
     teacher: KnownTeacher,
-    problem: AdapterProblem,
+    sent: int,
     figures: dict[str, float],
     agreement: float,
     meter: Meter,
@@ -254,7 +276,7 @@ def _records(
     extra = {
         "agreement": agreement,
         "gap_closed": 100 * gap_closed(cell.task, mine, figures, lowest),
-        "bytes_up": float(shipped_bytes(problem, needs_teacher=cell.method != "direct-learn")),
+        "bytes_up": float(sent),
     }
     return compared + [
         cell.record(metric, extra[metric], unit, **measured) for metric, unit in EXTRA_METRICS.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from benchmarks.quality.cells import Bench
 from benchmarks.quality.few_images import FewImagesData
 from benchmarks.quality.flags import plan_of
 from benchmarks.quality.leave_one_out import LeaveOneOutData
+from benchmarks.quality.refined import ROUNDS
 from benchmarks.quality.report_page import write_page
 from benchmarks.quality.run import run_quality
 from benchmarks.quality.site_data import SiteKey
@@ -24,6 +26,7 @@ from benchmarks.records import Record, read_records
 from edge.datasets.scenes import ScenesData
 from edge.datasets.site_dataset import Split
 from transplant.errors import BenchmarkFailed, CheckpointInvalid, InvalidSettings
+from transplant.nets.architecture_table import default_architecture, seam_of
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -185,6 +188,31 @@ def test_few_images_are_split_and_the_test_stays_whole(tmp_path: Path):
     assert few.load(Split.TEST).fingerprint == whole.load(Split.TEST).fingerprint
     with pytest.raises(InvalidSettings, match="--teacher-images 1000"):
         FewImagesData(whole, 1000, 3).load(Split.TRAIN)
+
+
+def test_refined_cells_start_from_one_data_free_adapter_and_labels_stay_at_the_site(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    learn, learned = cell_runner.run_learner, []
+
+    def counted(learner, problem, config):
+        learned.append((config.method, problem.labelled is not None))
+        return learn(learner, problem, replace(config, held_out_images=8))
+
+    monkeypatch.setattr(cell_runner, "run_learner", counted)
+    _draw(tmp_path, "digit-0", "digit-1")
+    plan = _plan(Bench.EXP2, "digit-1", "refined,transplant", synthetic="8", layers="1", kernel="1")
+    assert _run(plan, tmp_path) == (2, 4)
+    assert learned == [("transplant", False), ("transplant", True)], "the start once, whoever asks first"
+    records = read_records(tmp_path)
+    sizes = {(each.method, each.samples): each.value for each in records if each.metric == "bytes_up"}
+    channels = seam_of(default_architecture("vgg_small", 32)).channels
+    five_deltas = ROUNDS * 4 * (channels * channels + channels)
+    assert sizes["refined", 0] == sizes["refined", 10] == sizes["transplant", 0] + five_deltas
+    spent = {(each.method, each.samples): each.cpu_seconds or 0 for each in records}
+    assert min(spent["refined", 0], spent["refined", 10]) > spent["transplant", 0], "the start is paid for"
+    assert len(records) == 4 * 4
+    assert "| refined " in write_page(tmp_path, records).read_text()
 
 
 def test_a_changed_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
