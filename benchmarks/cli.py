@@ -117,7 +117,8 @@ def quality(
     methods: Annotated[
         str | None,
         typer.Option(
-            help="direct-learn, distill, jacobian-distill, back-distill, closed-form, function, transplant"
+            help="direct-learn, distill, jacobian-distill, back-distill, closed-form, function, transplant, "
+            "refined (transplant, then rounds on the site's own images)"
         ),
     ] = None,
     disclosure: Annotated[str | None, typer.Option(help="none, scale, moments, pca, proxy")] = None,
@@ -161,7 +162,13 @@ def quality(
     retained: Annotated[
         str | None, typer.Option(help="of layer-transfer: how many layers are kept, 0 to 5 and auto")
     ] = None,
-    profile: Annotated[str, typer.Option(help="of l2t: cpu, or paper for a GPU")] = "cpu",
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="of layer-transfer (cpu: about half an hour of one core, paper: an hour) and l2t (cpu, or "
+            "paper for a GPU)"
+        ),
+    ] = "cpu",
     lenders: Annotated[int, typer.Option(help="of l2t: 1 or 2 source nets at once")] = 1,
 ) -> None:
     """Redo an experiment of the papers: learn by every method and measure beside what it is compared with.

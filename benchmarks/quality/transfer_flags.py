@@ -46,7 +46,7 @@ def run_transfer(
     if bench == layer_transfer.BENCH:
         if data not in SOURCES:
             raise InvalidSettings(f"layer-transfer runs on --data {', '.join(SOURCES)}; got {data!r}")
-        plan = layer_transfer.LayerTransferPlan(data, trials=numbers, steps=steps)
+        plan = layer_transfer.LayerTransferPlan(data, trials=numbers, profile=profile, steps=steps)
         if steps is not None:
             plan = replace(plan, source_steps=min(plan.source_steps, 20 * steps))
         if counts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -168,6 +169,7 @@ def test_the_l2t_step_bench_writes_its_baseline_beside_each_figure(tmp_path: Pat
         ({"bench": "layer-transfer", "data": "cifar10"}, "chars, fonts"),
         ({"bench": "l2t", "data": "chars"}, "--data cifar10"),
         ({"bench": "l2t", "profile": "tpu"}, "cpu, paper"),
+        ({"bench": "layer-transfer", "data": "chars", "profile": "tpu"}, "cpu, paper"),
         ({"bench": "l2t", "methods": "l2t-ww,,"}, "none of them empty"),
     ],
 )
@@ -185,4 +187,27 @@ def test_retained_takes_numbers_and_auto() -> None:
     assert retained_of("0,4,auto") == (0, 4, None)
     with pytest.raises(InvalidSettings, match="auto"):
         retained_of("four")
-    assert layer_transfer.LayerTransferPlan("chars").config(40, 1).steps == 2400
+
+
+def test_a_profile_says_how_long_a_target_is_trained_and_belongs_to_its_folder(tmp_path: Path) -> None:
+    paper = LayerTransferPlan("chars", profile="paper")
+    assert [paper.config(samples, 1).steps for samples in (1, 40)] == [1500, 2400]
+    assert [LayerTransferPlan("chars").config(samples, 1).steps for samples in (1, 40)] == [750, 1200]
+    sizes = {"samples": (1,), "trials": (0,), "retained": (5,), "steps": 2, "source_steps": 2}
+    root = pack(tmp_path / "data")
+    run_layer_transfer(LayerTransferPlan("chars", **sizes), tmp_path, QUIET, data_root=root, command="x")
+    with pytest.raises(BenchmarkFailed, match="another --out"):
+        run_layer_transfer(
+            LayerTransferPlan("chars", profile="paper", **sizes), tmp_path, QUIET, data_root=root, command="x"
+        )
+
+
+def test_the_profile_of_layer_transfer_is_a_flag(tmp_path: Path) -> None:
+    root = pack(tmp_path / "data")
+    for profile in layer_transfer.PROFILES:
+        run_transfer(
+            "layer-transfer", "fonts", tmp_path / profile, QUIET, seeds="0", samples="1", methods=None,
+            retained="5", steps=2, profile=profile, lenders=1, threads=1, data_root=root, command="x",
+        )  # fmt: skip
+        claimed = json.loads((tmp_path / profile / "quality.json").read_bytes())
+        assert claimed["layer-transfer/fonts"]["profile"] == profile
