@@ -51,6 +51,33 @@ KINDS: dict[str, Explanation] = {
         "the audit log is not what was written",
         "find out who had access to the database (`audit verify` says which entry); then " + _RESTORE,
     ),
+    # rights, and what sites said
+    "site-rights": _damage(
+        "a site, or what it may bring, is not what the audit log says: somebody changed it past the center",
+        "find out who had access to the database; then `provision site` and `provision withdraw` set it "
+        "right, or " + _RESTORE,
+    ),
+    "certificate-rights": _damage(
+        "a certificate is not what the audit log says of it: somebody changed it past the center",
+        "revoke it (`provision revoke --serial`) if it may call and must not, find out who had access to the "
+        "database; then " + _RESTORE,
+    ),
+    "rights-unproved": _warning(
+        "older than the audit log, which came with a later release, so that no entry proves it",
+        "nothing where you know it; a site that you `provision` once more, and a certificate that you renew, "
+        "are in the log",
+    ),
+    "category-holder": _damage(
+        "a contested category is not whose the operator decided, by the audit log",
+        "decide again (`net claim`) once you know who had access to the database, or " + _RESTORE,
+    ),
+    "verdict-record": _damage("what a site measured of a candidate is not what the audit log says"),
+    "verdict-signature": _damage("a verdict does not bear the signature of its site"),
+    "verdict-signer": _warning(
+        "a verdict is signed with a certificate that is not by the CA in this home",
+        "nothing where the CA was made anew since; else find out who had access to the database",
+    ),
+    "probe-request": _damage("what a site is asked about its module is not what this center asked"),
     # the store
     "store-missing": _damage("the folder of the blob store is not there", "mount or restore it"),
     "blob-missing": _damage("the payload of a registered module is lost", _BLOB),

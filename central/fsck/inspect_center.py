@@ -11,6 +11,7 @@ from central.fsck.check_merges import check_merges
 from central.fsck.check_modules import check_modules, check_teachers, check_uploads, check_verdicts
 from central.fsck.check_net import check_proofs, check_routes, check_versions
 from central.fsck.check_probes import check_probes
+from central.fsck.check_rights import check_certificates, check_holders, check_sites
 from central.fsck.check_store import (
     check_blobs,
     check_folder,
@@ -19,17 +20,22 @@ from central.fsck.check_store import (
     orphans,
     received_uploads,
 )
+from central.fsck.check_words import check_requests, check_site_verdicts
 from central.fsck.finding import Finding
+from central.fsck.replay_log import replay_log
 from central.fsck.tables import Tables, read_tables
-from central.home import is_serving, known_registry, store_place
+from central.home import identity_folder, is_serving, known_registry, store_place
 from central.registry.database import without_password
 from central.registry.inspection import check_release, dangling_references, database_faults
-from transplant.errors import AuditChainBroken, DamageFound, RegistryDamaged
+from transplant.errors import AuditChainBroken, CertificateInvalid, DamageFound, RegistryDamaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from cryptography import x509
+
+    from central.fsck.replay_log import Logged
     from central.registry.audit_chain import KnownHead
     from central.registry.registry import Books, Registry
     from central.settings import CentralSettings
@@ -129,11 +135,15 @@ def _inspect(settings: CentralSettings, registry: Registry) -> tuple[set[Finding
     with registry.read() as books:
         check_release(books)
         tables = read_tables(books)
-        findings |= {*tables.unreadable, *_check_database(books), *_check_audit(note, books)}
+        broken = set(_check_audit(note, books))
+        logged = None if broken else _replayed(books, broken)
+        findings |= {*tables.unreadable, *_check_database(books), *broken}
     if tables.unreadable:
         return findings, tables  # what refers to such a table would look damaged, too
     for check in _CHECKS:
         findings |= set(check(tables))
+    if logged is not None:  # a broken log proves nothing about anything else
+        findings |= set(_check_told(tables, logged, settings.home))
     waiting: dict[str, Finding] = {}
     if store is None:
         findings.add(Finding("store-missing", str(place.folder)))
@@ -177,3 +187,25 @@ def _check_audit(note: KnownHead | AuditChainBroken | None, books: Books) -> Ite
         books.audit.verify(() if note is None else (note,))
     except AuditChainBroken as error:
         yield Finding("audit-chain", "audit_log", str(error))
+
+
+def _replayed(books: Books, broken: set[Finding]) -> Logged | None:
+    try:
+        return replay_log(books.audit.entries())
+    except AuditChainBroken as error:
+        broken.add(Finding("audit-chain", "audit_log", str(error)))
+        return None
+
+
+def _check_told(tables: Tables, logged: Logged, home: Path) -> Iterator[Finding]:
+    for check in (check_sites, check_certificates, check_holders, check_requests):
+        yield from check(tables, logged)
+    yield from check_site_verdicts(tables, logged, _authority(home))
+
+
+def _authority(home: Path) -> x509.Certificate | None:
+    folder = identity_folder(home)
+    try:
+        return folder.authority_certificate()
+    except CertificateInvalid:
+        return None  # a backup without identity

@@ -19,6 +19,9 @@ Rows = list[dict[str, Any]]
 
 _READ = (
     "sites",
+    "site_categories",
+    "certificates",
+    "category_holders",
     "blobs",
     "modules",
     "uploads",
@@ -34,6 +37,8 @@ _READ = (
     "route_changes",
     "forgetting_checks",
     "probe_digests",
+    "probe_requests",
+    "verdicts",
 )
 
 

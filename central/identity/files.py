@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
 from central.identity.authority import SERVER_NAME, Authority, Issued, load_authority
 from transplant.artifact.durable_file import storage_errors, sync_directory
 from transplant.errors import CertificateInvalid, InvalidSettings
@@ -54,6 +56,17 @@ class IdentityFolder:
     def authority(self) -> Authority:
         """Return the CA."""
         return load_authority(self.ca, self.ca_key)
+
+    def authority_certificate(self) -> x509.Certificate:
+        """Return the CA's certificate, for which no key is needed.
+
+        Raises:
+            CertificateInvalid: if it is missing or is none.
+        """
+        try:
+            return x509.load_pem_x509_certificate(self.ca.read_bytes())
+        except (OSError, ValueError) as error:
+            raise CertificateInvalid(f"{self.ca} cannot be read: {error}") from error
 
     def write_authority(self, authority: Authority) -> None:
         """Store a new CA, key first: a certificate without its key is never left behind."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from central.identity.authority import Authority, identity_uri, new_authority
 from central.identity.files import IdentityFolder, write_kit
-from central.registry.audit_book import CONSOLE, Action, actor_of
+from central.registry.audit_book import CONSOLE, LONGEST_LIST, Action, actor_of
 from central.registry.values import Certificate
 from transplant.errors import CertificateInvalid, InvalidSettings
 from transplant.types import Identity, Role, checked_name
@@ -67,10 +67,22 @@ def provision_kit(
     check_address(center)
     with registry.write() as books:
         if identity.role is Role.SITE:
-            books.sites.admit(identity.name, categories, clock.now())
-            books.audit.append(CONSOLE, Action.SITE_ADMITTED, identity.name, categories=sorted(categories))
+            admit_site(books, clock, identity.name, categories)
         issued = issue_certificate(books, authority, identity, days, Action.CERTIFICATE_ISSUED)
     write_kit(out, identity, center, authority.certificate_pem, issued)
+
+
+def admit_site(books: Books, clock: Clock, name: str, categories: Sequence[str]) -> None:
+    """Let a site in with categories, or give more to a known one; the audit log names each of them."""
+    books.sites.admit(name, categories, clock.now())
+    _tell_categories(books, Action.SITE_ADMITTED, name, sorted(set(categories)))
+
+
+def _tell_categories(books: Books, action: Action, name: str, categories: Sequence[str]) -> None:
+    """Write as many entries as it takes: the log cuts long lists, and fsck compares every name."""
+    portion = LONGEST_LIST // 2
+    for start in range(0, len(categories), portion):
+        books.audit.append(CONSOLE, action, name, categories=list(categories[start : start + portion]))
 
 
 def issue_certificate(
@@ -102,7 +114,7 @@ def withdraw_site(registry: Registry, name: str, categories: Sequence[str]) -> t
             may = ", ".join(sorted(had)) or "nothing"
             raise InvalidSettings(f"site {name} may bring {may}: there is nothing else to withdraw")
         books.sites.withdraw(name, taken)
-        books.audit.append(CONSOLE, Action.SITE_WITHDRAWN, name, categories=taken)
+        _tell_categories(books, Action.SITE_WITHDRAWN, name, taken)
         return tuple(sorted(had - set(taken)))
 
 

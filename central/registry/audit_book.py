@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 CENTRAL = "central"  # the center itself: its merge loop, its reaper
 CONSOLE = "console"  # the command line, on the center's machine
 _LONGEST_ACTOR, _LONGEST_SUBJECT, _LONGEST_ACTION = 80, 255, 32
-_LONGEST_TEXT, _LONGEST_LIST = 300, 40  # within a detail: a site's words must not fill the log
+LONGEST_LIST = 40  # within a detail, as below: a site's words must not fill the log
+_LONGEST_TEXT = 300
 _BATCH = 1000
 _COLUMNS = (
     AuditRow.position,
@@ -63,6 +64,7 @@ class Action(StrEnum):
     MERGE_PLANNED = "MergePlanned"
     MERGE_MOVED = "MergeMoved"
     MERGE_CANCELLED = "MergeCancelled"
+    PROBE_ASKED = "ProbeAsked"
     VERDICT_REPORTED = "VerdictReported"
     VERSION_PUBLISHED = "VersionPublished"
     ROUTES_RETIRED = "RoutesRetired"
@@ -104,7 +106,7 @@ class AuditBook:
             storable(actor)[:_LONGEST_ACTOR],
             action.value[:_LONGEST_ACTION],
             storable(subject)[:_LONGEST_SUBJECT],
-            canonical_json(_plain(detail)).decode(),
+            canonical_json(as_logged(detail)).decode(),
         )
         self._session.add(AuditRow(**vars(entry)))
         self._session.flush()
@@ -157,17 +159,17 @@ class AuditBook:
             return walk_chain(entries, known)
 
 
-def _plain(value: object) -> object:
-    """Return what canonical JSON can say of a value, cut to a length that a log can bear."""
+def as_logged(value: object) -> object:
+    """Return what a detail holds of a value: what canonical JSON can say, cut to what a log can bear."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, Mapping):
         items = sorted((str(name), each) for name, each in value.items())
-        return {storable(name)[:_LONGEST_TEXT]: _plain(each) for name, each in items[:_LONGEST_LIST]}
+        return {storable(name)[:_LONGEST_TEXT]: as_logged(each) for name, each in items[:LONGEST_LIST]}
     if isinstance(value, list | tuple | set | frozenset):
         several = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        return [_plain(each) for each in several[:_LONGEST_LIST]]
+        return [as_logged(each) for each in several[:LONGEST_LIST]]
     text = storable(str(value))
     return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "\N{HORIZONTAL ELLIPSIS}"

@@ -23,17 +23,19 @@ class ProbesBook:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def add(self, category_module: str, request: ProbeRequest, at: datetime) -> None:
-        """Record a request; one that was made before for this module and task stays."""
-        if self.get(category_module, request.task) is None:
-            row = ProbeRequestRow(
-                category_module=category_module,
-                task=request.task.value,
-                request=asdict(request),
-                asked_at=at,
-            )
-            self._session.add(row)
-            self._session.flush()
+    def add(self, category_module: str, request: ProbeRequest, at: datetime) -> bool:
+        """Record a request, and tell whether it is new; one made before for this module and task stays."""
+        if self.get(category_module, request.task) is not None:
+            return False
+        row = ProbeRequestRow(
+            category_module=category_module,
+            task=request.task.value,
+            request=asdict(request),
+            asked_at=at,
+        )
+        self._session.add(row)
+        self._session.flush()
+        return True
 
     def get(self, category_module: str, task: Task) -> ProbeRequest | None:
         """Return what is asked about a category module and a task, or None where nothing is."""

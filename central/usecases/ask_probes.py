@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from central.registry.audit_book import CENTRAL, Action
 from transplant.artifact.digest import derive_seed
 from transplant.artifact.manifest import parse_manifest
 from transplant.datafree.procedural_images import GENERATOR_ID
@@ -38,7 +40,9 @@ def list_probe_requests(center: Center, caller: Identity, category: str) -> tupl
         for module in _without_task_modules(books, category, caller.name):
             for task in Task:
                 request = request_for(module, task, center.policy.probe)
-                books.probes.add(module.module_id, request, center.clock.now())
+                if books.probes.add(module.module_id, request, center.clock.now()):
+                    about = {"request": asdict(request)}
+                    books.audit.append(CENTRAL, Action.PROBE_ASKED, module.module_id, **about)
             asked += [AskedProbe(module.module_id, request) for request in books.probes.of(module.module_id)]
     return tuple(asked)
 

@@ -147,12 +147,14 @@ def a_verdict_about_another_payload(patient):
     decide(patient, patient.f, "registered", OTHER)
 
 
-@damage(*["module-site-missing"] * 2, "reference-missing")
+@damage(*["module-site-missing"] * 2, "reference-missing", "site-rights")
 def a_lost_site(patient):
     patient.do("DELETE FROM sites WHERE name = 'site-cow'")
 
 
-@damage("upload-site-missing", "upload-site-missing", "reference-missing")
+@damage(
+    "upload-site-missing", "upload-site-missing", "reference-missing", "module-site-missing", "site-rights"
+)
 def a_lost_site_with_uploads(patient):
     patient.do("DELETE FROM sites WHERE name = 'site-hen'")
 

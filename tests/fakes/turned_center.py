@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from central.compose import compose_center
 from central.home import open_registry, store_place
+from central.identity.provision import admit_site
 from central.merge.reconcile import Reconciler
 from central.settings import read_settings
 from central.usecases.read_merges import fetch_candidates
@@ -41,6 +42,12 @@ class World:
         """A center that was killed: everything anew but the disk, the clock and the engine."""
         self.center = replace(compose_center(self.settings, self.registry), clock=self.clock)
         self.loop = Reconciler(self.center, self.engine, store_place(self.settings))
+
+    def admit(self, *categories) -> None:
+        """Let the usual site of each category in."""
+        with self.registry.write() as books:
+            for category in categories:
+                admit_site(books, self.clock, f"site-{category}", (category,))
 
     def register(self, kind, task, seed, category, parents=(), owner=""):
         manifest, payload = sealed(kind, task, TINY, seed, parents, f"site-{owner or category}", category)

@@ -27,7 +27,7 @@ def test_a_net_grows_in_a_bucket_and_comes_back_from_a_backup(s3, tmp_path):
     )  # workers open the store by their orders
     assert not (tmp_path / "home" / "store").exists()
     report = inspect_center(settings)
-    assert (report.findings, report.blobs, report.versions) == ((), 7, 2)
+    assert (report.findings, report.blobs, report.versions) == ((), 8, 2)
 
     take_backup(settings, tmp_path / "backup")
     local = read_settings({"home": tmp_path / "local"})

@@ -26,9 +26,7 @@ CLASSIFY = Task.CLASSIFICATION
 def grown(tmp_path_factory):
     home = tmp_path_factory.mktemp("grown") / "home"
     world = World(home)
-    with world.registry.write() as books:
-        for category in ("dog", "cat", "sea-cow"):
-            books.sites.admit(f"site-{category}", (category,), world.clock.now())
+    world.admit("dog", "cat", "sea-cow")
     for seed, category in enumerate(("dog", "cat", "sea-cow"), start=1):
         world.grow(category, seed)
     world.registry.close()

@@ -10,6 +10,7 @@ from fakes.turned_center import World, site
 
 from central.fsck.inspect_center import inspect_center
 from central.home import store_place
+from central.identity.provision import admit_site
 from central.net.lineage import lineage_document
 from central.net.lineage_tables import lineage_tables
 from central.usecases import propose_refined as propose_module
@@ -42,10 +43,9 @@ def grown(tmp_path_factory):
     """Make the home of a net of two categories once; every test works on a copy."""
     home = tmp_path_factory.mktemp("grown") / "home"
     world = World(home)
+    world.admit("dog", "cat")
     with world.registry.write() as books:
-        for category in ("dog", "cat"):
-            books.sites.admit(f"site-{category}", (category,), world.clock.now())
-        books.sites.admit("site-other", ("cat",), world.clock.now())
+        admit_site(books, world.clock, "site-other", ("cat",))
     world.grow("dog", 1)
     world.grow("cat", 2)
     world.registry.close()
