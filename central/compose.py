@@ -18,6 +18,7 @@ from central.identity.renewal import Renewals
 from central.identity.server_tls import ServerTls
 from central.merge.reconcile import Reconciler
 from central.merge.workshop import Workshop
+from central.reaper import Reaper
 from central.registry.audit_book import CENTRAL, Action
 from central.runners.local import LocalEngine
 from central.runners.ray import RayEngine
@@ -29,6 +30,7 @@ from central.usecases.part_files import PartFiles
 from central.usecases.reap import reap
 from transplant.artifact.digest import sha256_hex
 from transplant.artifact.durable_file import write_durably
+from transplant.backends.local_blob_store import LocalBlobStore
 from transplant.backends.system_clock import SystemClock
 from transplant.errors import TransplantError
 
@@ -108,6 +110,9 @@ class Serving:
         self._lock = self._registry.serving_lock()
         self._notes = HeadNotes(settings.home, self._registry)
         self._watch = ServingWatch(self._lock, self._notes, give_up)
+        store = self._center.store
+        clear = store.clear_incoming if isinstance(store, LocalBlobStore) else lambda: 0  # S3 keeps no files
+        self._reaper = Reaper(self._center, clear)
         self._began = False
 
     @property
@@ -134,6 +139,7 @@ class Serving:
         self._tell(Action.SERVE_STARTED, settings_sha256=sha256_hex(document))
         self._watch.start()
         reap(self._center)
+        self._reaper.start()
         write_durably(self._settings.home / "settings.json", document)
         if self._own_examiner is not None:
             self._own_examiner.start()
@@ -157,6 +163,7 @@ class Serving:
         if self._loop.ident is not None:
             self._loop.join()
         self._engine.close()
+        self._reaper.stop()
         self._watch.stop()
         if self._began and self.lost is None:
             try:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from transplant.artifact.chunks import CHUNK_BYTES, WINDOW_BYTES, verify_chunk
@@ -65,6 +66,14 @@ class PartFiles:
             return min(noted, self.path(upload_id).stat().st_size)
         except (FileNotFoundError, ValueError):
             return 0
+
+    def progressed_at(self, upload_id: str) -> datetime | None:
+        """Return when the last bytes of an upload became durable; None where none have."""
+        try:
+            noted = self._note(upload_id).stat()
+        except FileNotFoundError:
+            return None
+        return datetime.fromtimestamp(noted.st_mtime, UTC) if noted.st_size else None
 
     def committing(self, payload_sha256: str) -> threading.Lock:
         """Return the lock of a payload's move into or out of the store.

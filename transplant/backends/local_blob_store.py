@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import time
 from typing import TYPE_CHECKING
 
 from transplant.artifact.digest import sha256_file, sha256_hex
@@ -101,15 +102,21 @@ class LocalBlobStore:
                     if SHA256_HEX.fullmatch(blob.name):
                         yield blob.name
 
-    def clear_incoming(self) -> int:
-        """Remove what a killed writer left behind and return how many files that were.
+    def clear_incoming(self, untouched_s: float = 3600.0) -> int:
+        """Remove what killed writers left behind and return how many files that were.
 
-        Only for the one process that owns the store, before it starts to write.
+        Args:
+            untouched_s: how long nobody may have written to a file: another process may be at it.
         """
-        leftovers = list(self._incoming.iterdir())
-        for leftover in leftovers:
-            leftover.unlink(missing_ok=True)
-        return len(leftovers)
+        removed = 0
+        for leftover in list(self._incoming.iterdir()):
+            try:
+                if time.time() - leftover.stat().st_mtime >= untouched_s:
+                    leftover.unlink()
+                    removed += 1
+            except FileNotFoundError:
+                continue  # its writer has just published it
+        return removed
 
     def _location(self, sha256: str) -> Path:
         if not SHA256_HEX.fullmatch(sha256):
