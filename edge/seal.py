@@ -13,7 +13,7 @@ from edge.datasets.site_dataset import Split
 from edge.disclosing import Policy, Ship, told_about_features
 from edge.site_home import SiteHome, read_document, write_document
 from transplant.artifact.codec import read_manifest, seal, write_artifact
-from transplant.artifact.disclosed import seal_statistics
+from transplant.artifact.disclosed import seal_statistics, told_noise
 from transplant.artifact.encoding import as_received
 from transplant.artifact.manifest import Manifest, TrainingRecord
 from transplant.errors import NotFound
@@ -106,6 +106,7 @@ def seal_teacher(
         task=None,
         architecture=teacher.architecture,
         statistics=figures,
+        metrics={} if statistics is None else told_noise(statistics),
         training=training,
         parents=teacher.lenders,
         encoding=policy.encoding,

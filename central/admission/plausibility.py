@@ -2,13 +2,15 @@
 
 A site's images are not the trial's synthetic ones, so only what no images could explain is refused: a
 scale that is `FACTOR` times off, a mean under zero of what comes out of a ReLU, figures that contradict
-each other.
+each other. Where a site says that it added noise for privacy, its figures may be off by what such noise
+explains besides, and no more (`central.admission.noise`).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from central.admission.noise import FACTOR, class_noise, manifest_noise
 from transplant.errors import DisclosureImplausible
 from transplant.types import Disclosure
 
@@ -17,13 +19,6 @@ if TYPE_CHECKING:
 
     from transplant.artifact.manifest import Manifest
     from transplant.nets.disclosures import DisclosedStatistics, ProbeAnswers
-
-FACTOR = 30.0
-"""How far a declared scale may be from that on synthetic images.
-
-Nets taught on digits and on mammals answer photographs, plain black and plain white with 0.3 to 1.3 times
-the scale of what they answer the synthetic images.
-"""
 
 _TOLD_TWICE = 1.05  # of figures that must agree but for rounding
 _BELOW_ZERO = 1e-3  # of the scale
@@ -40,12 +35,13 @@ def check_scale(manifest: Manifest, features_BCHW: Tensor, figures: dict[str, fl
         return
     seam, against = manifest.seam, list[str]()
     places = seam.height * seam.width
+    measured = float(features_BCHW.flatten(1).norm(dim=1).mean())
+    noise = manifest_noise(manifest, measured / places**0.5, against)
     squares = places * sum(
         mean**2 + variance for mean, variance in zip(told.channel_mean, told.channel_variance, strict=True)
     )
-    measured = float(features_BCHW.flatten(1).norm(dim=1).mean())
     figures |= {"declared.mean_norm": told.mean_norm, "declared.root_mean_square": max(squares, 0.0) ** 0.5}
-    _compare("statistics.mean_norm", told.mean_norm, measured, figures, against)
+    _compare("statistics.mean_norm", told.mean_norm, measured, places**0.5 * noise, figures, against)
     if min(told.channel_variance) < 0:
         against.append(f"statistics.channel_variance: {min(told.channel_variance):.3g} is no variance")
     elif told.mean_norm > _TOLD_TWICE * squares**0.5:
@@ -61,8 +57,6 @@ def check_statistics(
 ) -> None:
     """Check statistics of the features of a category module against a trial of it.
 
-    Noise for privacy may drown a scale and push a mean below zero: then nothing is compared.
-
     Raises:
         DisclosureImplausible: with every reason.
     """
@@ -74,9 +68,8 @@ def check_statistics(
         told = float((mean_C.square() + variance_C).sum().clamp(min=0)) ** 0.5
         figures[f"declared.{label}.root_mean_square"] = told
         figures[f"declared.{label}.samples"] = float(one.sample_count)
-        if statistics.epsilon > 0:
-            continue
-        _compare(f"class {label}: the scale", told, measured, figures, against)
+        noise = class_noise(statistics, one, measured, against)
+        _compare(f"class {label}: the scale", told, measured, noise, figures, against)
         if float(mean_C.min()) < -_BELOW_ZERO * told:
             against.append(f"class {label}: a channel's mean is {float(mean_C.min()):.3g}, behind a ReLU")
     _refuse(against)
@@ -100,13 +93,18 @@ def check_answers_vary(answers: ProbeAnswers, figures: dict[str, float]) -> None
         _refuse(["codes: the answer is the same for every image: nothing can be learned from it"])
 
 
-def _compare(what: str, told: float, measured: float, figures: dict[str, float], against: list[str]) -> None:
+def _compare(
+    what: str, told: float, measured: float, noise: float, figures: dict[str, float], against: list[str]
+) -> None:
     ratio = told / measured if measured > 0 else float("inf")
     figures["declared.largest_ratio"] = max(figures.get("declared.largest_ratio", 0.0), ratio)
-    if not 1 / FACTOR <= ratio <= FACTOR:
+    if noise:
+        figures["declared.noise"] = max(figures.get("declared.noise", 0.0), noise)
+    if not measured / FACTOR - noise <= told <= FACTOR * measured + noise:
+        explained = f", and {noise:.4g} that its noise explains" if noise else ""
         against.append(
             f"{what} is said to be {told:.4g}, and synthetic images through these weights give "
-            f"{measured:.4g}; a factor of {FACTOR:g} is taken"
+            f"{measured:.4g}; a factor of {FACTOR:g} is taken{explained}"
         )
 
 

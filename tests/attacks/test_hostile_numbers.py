@@ -222,6 +222,13 @@ def statistics_of_next_to_nothing():
     return scaled(0.01)
 
 
+@attacks(DisclosureImplausible, message="that its noise explains")
+def a_lie_that_calls_itself_noise():
+    """Moments a thousand times those of the module, said to be protected by the Gaussian mechanism."""
+    noise = {"epsilon": torch.tensor([2.0]), "delta": torch.tensor([1e-5])}
+    return resealed(MOMENTS, {"1.covariance": tensors_of(MOMENTS)["1.covariance"] * 1e6} | noise)
+
+
 @attacks(DisclosureImplausible, message="behind a ReLU")
 def means_below_zero():
     """Means that no feature behind a ReLU can have; the scale is right."""

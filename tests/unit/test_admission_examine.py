@@ -12,13 +12,18 @@ from fakes.disclosures import answers_of, net, request_of, resealed, statistics_
 
 from central.admission.examine import examine
 from central.admission.fingerprint import LENGTH
+from central.admission.noise import FACTOR
 from central.admission.orders import ExamineOrder, Finding
-from central.admission.plausibility import FACTOR
+from edge.teach.statistics import implied_figures
 from transplant.artifact.codec import seal, write_artifact
-from transplant.artifact.disclosed import seal_answers, seal_statistics
+from transplant.artifact.disclosed import seal_answers, seal_statistics, told_noise
 from transplant.artifact.manifest import FeatureStatistics
+from transplant.datafree.feature_statistics import collect_statistics
+from transplant.datafree.privacy import gaussian_mechanism
+from transplant.datafree.procedural_images import procedural_images
+from transplant.nets.architecture_table import seam_of
 from transplant.nets.seeded import seeded
-from transplant.types import Disclosure, ModuleKind, Task
+from transplant.types import Architecture, Disclosure, ModuleKind, Task
 
 F, F_PAYLOAD = sealed()
 CLASSIFICATION, SEGMENTATION = Task.CLASSIFICATION, Task.SEGMENTATION
@@ -28,13 +33,13 @@ CLASSIFICATION, SEGMENTATION = Task.CLASSIFICATION, Task.SEGMENTATION
 def found(tmp_path):
     """Examine a sealed artifact; what is about a category module is about F."""
 
-    def look(artifact, **limits) -> Finding:
+    def look(artifact, about=(F, F_PAYLOAD), **limits) -> Finding:
         manifest, payload = artifact
-        parent = manifest.parents and write_artifact(tmp_path, F, F_PAYLOAD)
+        parent = manifest.parents and write_artifact(tmp_path, *about)
         order = ExamineOrder(
             manifest=manifest.canonical_bytes().decode(),
             payload=str(write_artifact(tmp_path, manifest, payload)),
-            parent_manifest=F.canonical_bytes().decode() if parent else "",
+            parent_manifest=about[0].canonical_bytes().decode() if parent else "",
             parent_payload=str(parent or ""),
             **{"cpu_s": 60.0, "memory_bytes": 1 << 30, **limits},
         )
@@ -169,7 +174,89 @@ def test_statistics_that_lie(found, changes, message):
     finding = found(resealed(MOMENTS, changes))
     assert finding.error == "DisclosureImplausible"
     assert message in finding.reason
-    assert found(resealed(MOMENTS, changes | NOISE)).error == ""  # noise for privacy may do that
+    finding = found(resealed(MOMENTS, changes | NOISE))  # saying that it is noise does not help
+    assert (finding.error, message in finding.reason) == ("DisclosureImplausible", True)
+
+
+WIDE = Architecture(
+    "vgg_small", (("image_px", (32,)), ("channels", (64,)), ("widths", (8, 8)), ("hidden", (8,)))
+)
+BUDGETS = [(8.0, 1e-5), (2.0, 1e-5), (1.0, 1e-5), (0.5, 1e-5), (0.5, 1e-7)]
+
+
+def noisy(epsilon, delta, clip=10.0, architecture=WIDE, seed=3):
+    """Return f and statistics as an honest site seals them: 100 images a class, noise for privacy."""
+    category_module = net(architecture, ModuleKind.CATEGORY)
+    images = procedural_images(200, 32, 11)
+    labels = (torch.arange(200) % 2).to(torch.uint8)
+    plain = collect_statistics(category_module, [(images, labels)], Disclosure.MOMENTS)
+    norm = max(
+        float((one.mean_C.square() + one.covariance_CC.diagonal()).sum()) ** 0.5 for one in plain.classes
+    )
+    told = gaussian_mechanism(plain, epsilon, delta, clip * norm, seeded(seed, 0))
+    own = {"site": "site-a", "category": "dog", "architecture": architecture}
+    seam = seam_of(architecture)
+    about = {"statistics": implied_figures(told, seam), "metrics": told_noise(told)}
+    f = seal(category_module, **own, kind=ModuleKind.CATEGORY, task=None, **about)
+    return f, seal_statistics(told, f[0])
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), BUDGETS)
+def test_an_honest_site_passes_whatever_noise_it_adds(found, epsilon, delta):
+    f, statistics = noisy(epsilon, delta)
+    assert (
+        f[0].metrics
+        == statistics[0].metrics
+        == pytest.approx({"epsilon": epsilon, "delta": delta, "clip_norm": f[0].metrics["clip_norm"]})
+    )
+    finding, beside = found(f), found(statistics, about=f)
+    assert (finding.error, finding.reason, beside.error, beside.reason) == ("", "", "", "")
+    if epsilon <= 1:  # without regard to the noise both would be refused
+        assert min(each.figures["declared.largest_ratio"] for each in (finding, beside)) > FACTOR
+
+
+@pytest.mark.parametrize("architecture", [TINY, WIDE])
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_of_few_or_many_channels_stays_within_what_it_explains(found, architecture, seed):
+    for clip in (1.2, 25.0):
+        f, statistics = noisy(0.5, 1e-5, clip, architecture, seed)
+        assert (found(f).reason, found(statistics, about=f).reason) == ("", "")
+
+
+def test_statistics_of_a_release_that_did_not_tell_its_clip_norm_are_taken(found):
+    f, statistics = noisy(0.5, 1e-5)
+    metrics = {"epsilon": 0.5, "delta": 1e-5}
+    older = (statistics[0].model_copy(update={"metrics": metrics}), statistics[1])
+    assert found(older, about=f).reason == ""
+    assert found((f[0].model_copy(update={"metrics": metrics}), f[1])).reason == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"clip_norm": 1e9}, "metrics.clip_norm is 1e\\+09"),
+        ({"clip_norm": -1.0}, "clip_norm"),
+        ({"delta": 1e-30, "epsilon": 1e-9}, "nothing is left of the"),
+        ({"epsilon": -1.0}, r"is no \(epsilon, delta\)"),
+        ({"delta": 2.0}, r"is no \(epsilon, delta\)"),
+        ({"epsilon": 0.0, "delta": 0.0}, "synthetic images through these weights give"),
+        ({"epsilon": 1e4}, "that its noise explains"),
+    ],
+    ids=["clip_norm", "no_norm", "drowned", "no_epsilon", "no_delta", "none_after_all", "too_little"],
+)
+def test_noise_is_no_excuse_for_everything(found, changes, message):
+    (f, payload), _ = noisy(0.5, 1e-5)
+    finding = found((f.model_copy(update={"metrics": dict(f.metrics) | changes}), payload))
+    assert finding.error == "DisclosureImplausible"
+    assert re.search(message, finding.reason), finding.reason
+
+
+def test_a_clip_norm_of_statistics_is_no_excuse_either(found):
+    f, (statistics, payload) = noisy(0.5, 1e-5)
+    for clip_norm, error in ((1e9, "DisclosureImplausible"), (-1.0, "ManifestInvalid")):
+        metrics = dict(statistics.metrics) | {"clip_norm": clip_norm}
+        finding = found((statistics.model_copy(update={"metrics": metrics}), payload), about=f)
+        assert (finding.error, "clip_norm" in finding.reason) == (error, True)
 
 
 def test_answers_that_tell_nothing(found):

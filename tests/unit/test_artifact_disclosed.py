@@ -45,10 +45,12 @@ def test_statistics_come_back(level, tmp_path):
             assert (before is None and after is None) or torch.equal(before, after)
 
 
-def test_the_noise_stands_in_the_manifest():
+def test_the_noise_stands_in_the_manifest(tmp_path):
     statistics = statistics_of(net(TINY, ModuleKind.CATEGORY))
-    manifest, _ = seal_statistics(replace(statistics, epsilon=2.0, delta=1e-6), F)
-    assert manifest.metrics == {"epsilon": 2.0, "delta": 1e-6}
+    noisy = replace(statistics, epsilon=2.0, delta=1e-6, clip_norm=20.0)
+    manifest, payload = seal_statistics(noisy, F)
+    assert manifest.metrics == {"epsilon": 2.0, "delta": 1e-6, "clip_norm": 20.0}
+    assert load_statistics(manifest, write_artifact(tmp_path, manifest, payload)).clip_norm == 20.0
 
 
 @pytest.mark.parametrize("task", list(Task))

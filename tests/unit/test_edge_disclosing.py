@@ -62,7 +62,9 @@ def test_with_noise_nothing_exact_is_told_and_it_is_drawn_once(taught, home, tmp
     exact = seal_squares(taught, SiteHome(tmp_path / "exact"), policy=Policy(Disclosure.MOMENTS))
     sealed = seal_squares(taught, home, policy=Policy(Disclosure.MOMENTS, noise=noise))
     told = sealed.statistics
-    assert told.metrics == {"epsilon": 2.0, "delta": pytest.approx(1e-6)}
+    assert told.metrics == {"epsilon": 2.0, "delta": pytest.approx(1e-6), "clip_norm": 20.0}
+    assert sealed.category_module.metrics == told.metrics  # its small figures are noisy, too
+    assert exact.category_module.metrics == exact.statistics.metrics == {}
     assert sealed.category_module.statistics.channel_mean != exact.category_module.statistics.channel_mean
     read = load_statistics(told, payload_path(home.sealed, told.module_id))
     implied = sum(one.mean_C / 2 for one in read.classes)

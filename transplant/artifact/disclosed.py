@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -34,7 +35,6 @@ def seal_statistics(
     Raises:
         ArtifactRejected: if they do not fit the module's seam or hold a number that is none.
     """
-    noise = {"epsilon": statistics.epsilon, "delta": statistics.delta} if statistics.epsilon else {}
     architecture = _architecture(statistics, category_module.seam.to_type())
     return seal(
         statistics_to_tensors(statistics),
@@ -43,10 +43,18 @@ def seal_statistics(
         kind=ModuleKind.STATISTICS,
         task=None,
         architecture=architecture,
-        metrics=noise,
+        metrics=told_noise(statistics),
         training=training,
         parents=(category_module.module_id,),
     )
+
+
+def told_noise(statistics: DisclosedStatistics) -> dict[str, float]:
+    """Return what a manifest says about the noise in statistics, or in the figures that they imply."""
+    if not statistics.epsilon:
+        return {}
+    budget = {"epsilon": statistics.epsilon, "delta": statistics.delta}
+    return budget | ({"clip_norm": statistics.clip_norm} if statistics.clip_norm else {})
 
 
 def _architecture(statistics: DisclosedStatistics, seam: Seam) -> Architecture:
@@ -67,7 +75,11 @@ def load_statistics(manifest: Manifest, path: Path) -> DisclosedStatistics:
     """
     architecture = manifest.architecture.to_type()
     tensors = load_tensors(manifest, path)
-    return statistics_from_tensors(tensors, statistics_level(architecture), manifest.seam.to_type())
+    statistics = statistics_from_tensors(tensors, statistics_level(architecture), manifest.seam.to_type())
+    clip_norm = manifest.metrics.get("clip_norm", 0.0) if statistics.epsilon else 0.0
+    if clip_norm < 0:
+        raise ManifestInvalid(f"metrics.clip_norm: {clip_norm:g} is no norm")
+    return replace(statistics, clip_norm=clip_norm)
 
 
 def seal_answers(answers: ProbeAnswers, category_module: Manifest) -> tuple[Manifest, bytes]:

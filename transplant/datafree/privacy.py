@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
 
 _ROUNDING = 1e-4
+_DEVIATIONS = 6.0
 
 
 def gaussian_mechanism(
@@ -48,7 +49,7 @@ def gaussian_mechanism(
     clip_norm: float,
     generator: torch.Generator | None = None,
 ) -> DisclosedStatistics:
-    """Return the statistics with noise, and (epsilon, delta) written into them.
+    """Return the statistics with noise, and epsilon, delta and the clip norm written into them.
 
     Args:
         statistics: of level `moments`, collected with the same `clip_norm`.
@@ -73,7 +74,8 @@ def gaussian_mechanism(
     without, with_category = (
         _noised(one, epsilon, delta, clip_norm, generator) for one in statistics.classes
     )
-    return replace(statistics, classes=(without, with_category), epsilon=epsilon, delta=delta)
+    budget = {"epsilon": epsilon, "delta": delta, "clip_norm": clip_norm}
+    return replace(statistics, classes=(without, with_category), **budget)
 
 
 def check_budget(epsilon: float, delta: float) -> None:
@@ -112,6 +114,28 @@ def gaussian_sigma(sensitivity: float, epsilon: float, delta: float) -> float:
         else:
             high = middle
     return high
+
+
+def noise_reach(
+    channels: int, clip_norm: float, deviation: float, mean_deviation: float | None = None
+) -> float:
+    """Return how far the noise can push the root mean square norm of a class's features.
+
+    With the noise (v, N) on mean m and second moment S the norm that comes out is at most
+    sqrt(|m + v|^2 + tr S + tr N+), N+ being the positive part of N: at most
+    sqrt(|m|^2 + tr S) + |v| + sqrt(tr N+). For standard normal noise E |v| <= sqrt(M) and
+    E tr N+ <= M / 2 sqrt((M + 1) / 2), and neither is more than 6 of its Lipschitz constants (1 and sqrt(M))
+    above that but once in 60 million times. An upper bound for the honest, and one for those who lie.
+
+    Args:
+        channels: M.
+        clip_norm: R of the module's docstring.
+        deviation: of the noise on S in units of R^2, as `gaussian_sigma` gives it.
+        mean_deviation: of the noise on m in units of R, where it is another one.
+    """
+    mean = (deviation if mean_deviation is None else mean_deviation) * (math.sqrt(channels) + _DEVIATIONS)
+    trace = channels / 2 * math.sqrt((channels + 1) / 2) + _DEVIATIONS * math.sqrt(channels)
+    return clip_norm * (mean + math.sqrt(deviation * trace))
 
 
 def _noised(

@@ -63,13 +63,15 @@ class ClassStatistics:
 class DisclosedStatistics:
     """Statistics of both classes, without (0) and with (1) the category; level `moments` or `pca`.
 
-    `epsilon` and `delta` say which Gaussian mechanism was applied; 0 means none.
+    `epsilon` and `delta` say which Gaussian mechanism was applied; 0 means none. `clip_norm` is the norm that
+    features were clipped to for it; 0 where earlier releases did not tell.
     """
 
     level: Disclosure
     classes: tuple[ClassStatistics, ClassStatistics]
     epsilon: float = 0.0
     delta: float = 0.0
+    clip_norm: float = 0.0
 
 
 @dataclass(frozen=True)
