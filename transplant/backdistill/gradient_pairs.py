@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from transplant.backdistill.layer_geometry import shared_dummy, spaced_for
 from transplant.backdistill.pseudo_gradient import DummyMasks, DummyRule, pseudo_gradient
 from transplant.nets.architecture_table import image_px
+from transplant.nets.finite import check_finite
 from transplant.nets.placement import beside
 from transplant.types import Task
 
@@ -38,9 +40,18 @@ def random_output_gradient(
 def gradient_pair(
     problem: AdapterProblem, config: LearnerConfig, count: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Return (B, D'_T): pseudo-gradients at g_S's input and at g_T's, for the same G and the same dummies."""
-    masks = DummyMasks(DummyRule(config.dummy), generator)
+    """Return (B, D'_T): pseudo-gradients at g_S's input and at g_T's, for the same G and the same dummies.
+
+    Both are of one size, whatever the depth of the two; where their layers differ, the dummies are the first
+    ones (`transplant.backdistill.layer_geometry`).
+
+    Raises:
+        TensorNotFinite: if D'_T holds NaN or an infinity.
+    """
+    host, teacher = problem.host_task_module, problem.teacher
+    masks = DummyMasks(shared_dummy(DummyRule(config.dummy), host, teacher), generator)
     drawn = random_output_gradient(problem, config, count, generator)
-    gradient = beside(drawn, problem.host_task_module)
-    at_host = pseudo_gradient(problem.host_task_module, gradient, masks)
-    return at_host, pseudo_gradient(problem.teacher, gradient, masks)
+    gradient = beside(drawn, host)
+    at_host = pseudo_gradient(host, spaced_for(host, teacher, gradient), masks)
+    at_teacher = pseudo_gradient(teacher, spaced_for(teacher, host, gradient), masks)
+    return at_host, check_finite(at_teacher, "the pseudo-gradients of the teacher")
