@@ -188,5 +188,5 @@ def test_a_teacher_that_answers_nan_is_refused(teacher):
         def forward(self, x):
             return x.flatten(1)[:, :1] * float("nan")
 
-    with pytest.raises(TensorNotFinite, match="train and send it again"):
+    with pytest.raises(TensorNotFinite, match="train it anew and send it again"):
         invert(teacher.category_module, Broken(), noise_images(2, 32, 0), Task.CLASSIFICATION, _generator())

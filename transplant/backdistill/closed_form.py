@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from transplant.backdistill.gradient_pairs import gradient_pair
+from transplant.nets.finite import check_finite_net
 from transplant.nets.learning import (
     AdapterProblem,
     LearnedAdapter,
@@ -53,8 +54,13 @@ class ClosedFormLearner:
         """Return the number of batches of G."""
         return -(-config.masks // _BATCH)
 
-    def prepare(self, problem: AdapterProblem, config: LearnerConfig) -> None:
-        """Need nothing but the task modules."""
+    def prepare(self, problem: AdapterProblem, config: LearnerConfig) -> None:  # noqa: ARG002 - a learner's call
+        """Need nothing but the task modules.
+
+        Raises:
+            TensorNotFinite: if a weight of g_T is NaN or an infinity: D' does not see the biases.
+        """
+        check_finite_net(problem.teacher, "the teacher's task module")
 
     def init(self, problem: AdapterProblem, config: LearnerConfig, material: None) -> LearnerState:  # noqa: ARG002
         """Return empty normal equations in double precision."""

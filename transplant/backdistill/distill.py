@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional
 
 from transplant.backdistill.sampled_learner import Draw, SampledLearner
+from transplant.nets.finite import check_finite
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,11 @@ class DistillLearner(SampledLearner):
         draw: Draw,
         generator: torch.Generator,  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Return the cross-entropy between the two answers."""
+        """Return the cross-entropy between the two answers.
+
+        Raises:
+            TensorNotFinite: if the teacher answers NaN or an infinity.
+        """
         with torch.no_grad():
-            wanted = problem.teacher(draw.features).sigmoid()
+            wanted = check_finite(problem.teacher(draw.features), "the teacher's answers").sigmoid()
         return {"distillation": functional.binary_cross_entropy_with_logits(draw.logits, wanted)}

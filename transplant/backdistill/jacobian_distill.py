@@ -12,6 +12,7 @@ import torch
 
 from transplant.backdistill.loss import distillation_loss, lambda_of, scale_alpha
 from transplant.backdistill.sampled_learner import Draw, SampledLearner
+from transplant.nets.finite import check_finite
 from transplant.nets.placement import beside
 
 if TYPE_CHECKING:
@@ -33,10 +34,15 @@ class JacobianDistillLearner(SampledLearner):
         draw: Draw,
         generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Return lambda times the relative squared distance of the two gradients at x."""
+        """Return lambda times the relative squared distance of the two gradients at x.
+
+        Raises:
+            TensorNotFinite: if the teacher's gradient holds NaN or an infinity.
+        """
         drawn = torch.rand(draw.logits.shape, generator=generator) * 2 - 1
         weights = beside(drawn, problem.host_task_module)
         at_teacher = _gradient(problem.teacher, draw.features, weights, keep_graph=False)
+        check_finite(at_teacher, "the gradients of the teacher")
         student = torch.nn.Sequential(adapter, problem.host_task_module)
         at_student = _gradient(student, draw.features, weights, keep_graph=True)
         loss = distillation_loss(at_student, at_teacher, scale_alpha(at_student, at_teacher))

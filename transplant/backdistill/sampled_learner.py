@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from transplant.errors import InvalidSettings
+from transplant.nets.finite import check_finite, check_finite_net
 from transplant.nets.learner_config import LABEL_BOUND
 from transplant.nets.learning import (
     AdapterProblem,
@@ -64,8 +65,12 @@ class SampledLearner:
 
         Raises:
             InvalidSettings: if the method cannot do without labelled samples and there are none.
+            TensorNotFinite: if f answers one of them with NaN or an infinity, or a weight of g_T is such a
+                number: dead ReLUs hide it from gradients, and D' does not see the biases.
         """
         beta = disclosed_beta(problem)
+        if problem.teacher_task_module is not None:
+            check_finite_net(problem.teacher_task_module, "the teacher's task module")
         if problem.labelled is None:
             if config.method in LABEL_BOUND:
                 raise InvalidSettings(
@@ -75,6 +80,7 @@ class SampledLearner:
         f, images = problem.category_module, problem.labelled.images
         parts = images.split(images_at_once(images.shape[-1], 64))
         features = torch.cat([f(as_images(beside(part, f))) for part in parts])
+        check_finite(features, "the features of the teacher's category module")
         return Material(features, problem.labelled.targets, beta)
 
     def init(self, problem: AdapterProblem, config: LearnerConfig, material: Material) -> LearnerState:

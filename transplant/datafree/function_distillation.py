@@ -21,6 +21,7 @@ from torch.nn import functional
 from transplant.datafree.agreement import agreement
 from transplant.datafree.answer_scale import deviation_of
 from transplant.datafree.sources import Synthetic, held_out_part, synthesise
+from transplant.nets.finite import check_finite
 from transplant.nets.learning import (
     AdapterProblem,
     LabelledSamples,
@@ -192,6 +193,7 @@ def _labelled_losses(
         return task, torch.zeros(())
     with torch.no_grad(), mixed_precision(config.precision, device_of(adapter)):
         wanted = problem.teacher(features).to(torch.float32)
+    check_finite(wanted, "the teacher's answers to labelled samples")
     return task, imitation_loss(logits, wanted, material.mean, material.deviation)
 
 

@@ -24,7 +24,8 @@ from torch.nn import functional
 
 from transplant.datafree.nudging import descend, random_answers
 from transplant.datafree.procedural_images import BATCH, in_batches
-from transplant.errors import InvalidSettings, SeamMismatch, TensorNotFinite
+from transplant.errors import InvalidSettings, SeamMismatch
+from transplant.nets.finite import check_finite
 from transplant.nets.measures import as_images
 from transplant.nets.placement import beside, device_of, placed, to_device
 from transplant.nets.precision import mixed_precision
@@ -216,8 +217,7 @@ def _calibrate(
             )
         answers.append(task_module(x).flatten())
     together = torch.cat(answers)
-    if not bool(together.isfinite().all()):
-        raise TensorNotFinite("the teacher answers NaN or an infinity: its site must train and send it again")
+    check_finite(together, "the teacher's answers")
     return float(together.std(correction=0).clamp(min=1.0))
 
 

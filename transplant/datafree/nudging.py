@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transplant.datafree.answer_scale import deviation_of
+from transplant.nets.finite import check_finite
 from transplant.nets.learning import AdapterProblem, step_generator
 from transplant.nets.measures import as_images
 from transplant.nets.pixel_budget import images_at_once
@@ -41,6 +42,9 @@ def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> 
 
     Returns:
         uint8 images of the same shape; of no images none.
+
+    Raises:
+        TensorNotFinite: if the teacher answers NaN or an infinity.
     """
     if not len(images_u8):
         return images_u8
@@ -49,6 +53,7 @@ def nudge(problem: AdapterProblem, config: LearnerConfig, images_u8: Tensor) -> 
     with torch.no_grad():
         calibrating = images_u8[:_CALIBRATION].split(images_at_once(side, _CALIBRATION, 1 << 20))
         untouched = torch.cat([teacher(as_images(beside(part, teacher))) for part in calibrating])
+        check_finite(untouched, "the teacher's answers to synthetic images")
         deviation = deviation_of(untouched, least=1.0)
     generator = step_generator(config, -2)
     nudged: list[Tensor] = []

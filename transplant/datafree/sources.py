@@ -29,6 +29,7 @@ from transplant.datafree.probe import answered_logits, probe_images
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DisclosureMissing
 from transplant.nets.architecture_table import image_px, seam_of
+from transplant.nets.finite import check_finite
 from transplant.nets.learning import AdapterProblem, step_generator
 from transplant.nets.measures import as_images
 from transplant.nets.pixel_budget import images_at_once
@@ -84,6 +85,7 @@ def synthesise(problem: AdapterProblem, config: LearnerConfig) -> tuple[Syntheti
 
     Raises:
         DisclosureMissing: if the site did not disclose what the source needs.
+        TensorNotFinite: if the teacher answers NaN or an infinity.
     """
     if problem.teacher_task_module is None:
         return _answered(problem, config)
@@ -96,6 +98,7 @@ def held_out_part(problem: AdapterProblem, config: LearnerConfig) -> Synthetic:
 
     Raises:
         DisclosureMissing: if the site did not disclose what the source needs.
+        TensorNotFinite: if the teacher answers NaN or an infinity.
     """
     if problem.teacher_task_module is None:
         return _answered(problem, config)[1]
@@ -126,7 +129,8 @@ def _synthetic(problem: AdapterProblem, config: LearnerConfig, count: int, *, he
     if images is None:
         images = torch.empty(0, 3, 2 * seam.height, 2 * seam.width, dtype=torch.uint8)
     unanswered = Synthetic(images, features, torch.empty(len(images) + len(features)))
-    return Synthetic(images, features, unanswered.answers_of(problem, problem.teacher))
+    answers = unanswered.answers_of(problem, problem.teacher)
+    return Synthetic(images, features, check_finite(answers, "the teacher's answers to synthetic images"))
 
 
 def _bytes_each(problem: AdapterProblem) -> int:
@@ -203,7 +207,8 @@ def _answered(problem: AdapterProblem, config: LearnerConfig) -> tuple[Synthetic
         raise DisclosureMissing("the site keeps its task module at home and has not answered a probe yet")
     seam = seam_of(problem.architecture)
     features = torch.empty(0, seam.channels, seam.height, seam.width)
-    images, logits = probe_images(answers.request, answers.chosen_N), answered_logits(answers)
+    logits = check_finite(answered_logits(answers), "the answers that the site gave")
+    images = probe_images(answers.request, answers.chosen_N)
     order = torch.randperm(len(images), generator=step_generator(config, -3))
     held_out = min(config.held_out_images, max(1, len(order) // 8))
     learned = order[held_out:] if len(order) > held_out else order
