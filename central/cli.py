@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -78,6 +79,10 @@ def serve(
     device: Annotated[str | None, typer.Option(help="auto (a GPU where there is one), cpu or cuda.")] = None,
     gpu_share: Annotated[
         float | None, typer.Option(help="Of one GPU, for each merge on Ray: 0.5 lets two share one.")
+    ] = None,
+    proxy: Annotated[
+        Path | None,
+        typer.Option(help="Folder of public unlabelled pictures that adapters are learned on, too."),
     ] = None,
     shares: Annotated[
         str | None, typer.Option(help="Of sites in the workers, where not 1: SITE=NUMBER, several by comma.")

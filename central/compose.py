@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,7 @@ from central.audit.noted_head import HeadNotes
 from central.home import identity_folder, registry_of, store_place
 from central.identity.renewal import Renewals
 from central.identity.server_tls import ServerTls
+from central.merge.public_images import keep_public_images
 from central.merge.reconcile import Reconciler
 from central.merge.workshop import Workshop
 from central.reaper import Reaper
@@ -47,14 +49,23 @@ log = logging.getLogger(__name__)
 
 
 def compose_center(settings: CentralSettings, registry: Registry) -> Center:
-    """Return a center on the files of a home."""
+    """Return a center on the files of a home, with a copy of the operator's public images in it.
+
+    Raises:
+        DatasetNotFound: if there is no folder of public images where the settings say, or too few are in it.
+        DatasetInvalid: if one of them cannot be read.
+    """
+    policy, workshop = settings.policy(), Workshop(settings.home / "merges")
+    if settings.proxy is not None:
+        digest = keep_public_images(settings.proxy, workshop.gallery)
+        policy = replace(policy, plan=replace(policy.plan, proxy=digest))
     return Center(
         registry=registry,
         store=store_place(settings).open(),
         parts=PartFiles(settings.home / "uploads"),
-        workshop=Workshop(settings.home / "merges"),
+        workshop=workshop,
         clock=SystemClock(),
-        policy=settings.policy(),
+        policy=policy,
     )
 
 

@@ -74,6 +74,7 @@ class CentralSettings(BaseSettings):
     workers: Annotated[int, Field(ge=1, le=256)] = 2
     device: Device = "auto"
     gpu_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    proxy: Path | None = None
     shares: Annotated[dict[str, Annotated[float, Field(gt=0, le=1000)]], NoDecode] = {}
 
     founder: str | None = None
@@ -118,10 +119,10 @@ class CentralSettings(BaseSettings):
     probe_count: Annotated[int, Field(ge=1, le=1 << 16)] = _PROBE.count
     probe_grid: Annotated[int, Field(ge=1, le=64)] = _PROBE.grid
 
-    @field_validator("home")
+    @field_validator("home", "proxy")
     @classmethod
-    def _absolute(cls, value: Path) -> Path:
-        return value.expanduser().absolute()  # workers may have another working directory
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return None if value is None else value.expanduser().absolute()  # workers may have another directory
 
     @field_validator("listen")
     @classmethod

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+from central.merge.public_images import MOST, MOST_BYTES
 from transplant.nets.architecture_table import image_px
 from transplant.nets.learner_config import LearnerConfig
 from transplant.nets.pixel_budget import images_at_once
@@ -53,6 +54,8 @@ def demand_of(task: MergeTask, nets: Sequence[Manifest]) -> Demand:
     parameters = sum(prod(spec.shape) for manifest in nets for spec in manifest.tensors)
     each = 3 * pixels + (4 * pixels if task.task is Task.SEGMENTATION else 4)
     images = min(config.synthetic_images * each, _MOST_IMAGES_BYTES) + config.held_out_images * each
+    if task.proxy is not None:
+        images += min(MOST * 3 * pixels, MOST_BYTES)
     at_once = max(config.batch, images_at_once(side))
     maps = at_once * pixels * _MAPS_BYTES_PER_PIXEL
     passes = config.steps * config.batch + config.synthetic_images + config.held_out_images

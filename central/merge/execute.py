@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from central.merge.learn import learn_route
+from central.merge.public_images import read_public_images
 from central.merge.supervisor import supervised_answers
 from central.merge.tasks import task_from_document
 from central.merge.workshop import Cost, Outcome, Workbench
@@ -132,6 +133,10 @@ def _read(order: WorkOrder) -> tuple[MergeTask, _Given, AdapterProblem, LearnerC
     task, given = task_from_document(order.task.encode()), _Given.of(order)
     config = LearnerConfig.from_dict(task.settings).with_seed(task.seed)
     problem = _problem(task, given, config, open_store(order.store, order.cache, order.cache_bytes))
+    if task.proxy is not None:
+        side = image_px(problem.architecture)
+        images = torch.from_numpy(read_public_images(Path(order.proxy), task.proxy, side))
+        problem = replace(problem, proxy_images=images)
     return task, given, problem, config
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from transplant.types import Seam
 
-_LAYERS = LearnerConfig().layers
+_DEFAULT = LearnerConfig()
 
 
 class Learners:
@@ -27,6 +27,11 @@ class Learners:
     def __init__(self, learner: str) -> None:
         self._settings: dict[str, Any] = json.loads(learner or "{}")
         self._resolved: dict[tuple[int, int], str] = {}
+
+    @property
+    def takes_public_images(self) -> bool:
+        """Tell whether public images would be learned on: by the method that chooses its source."""
+        return self._settings.get("method", _DEFAULT.method) == "transplant"
 
     def resolved(self, seam: Seam, layers: int = 0) -> str:
         """Return the settings of a merge at this seam: a task holds numbers, so that its key is their digest.
@@ -44,4 +49,4 @@ class Learners:
 
 def layers_of(settings: Mapping[str, Any]) -> int:
     """Return how many convolutions the adapter of a task has."""
-    return int(settings.get("layers", _LAYERS))
+    return int(settings.get("layers", _DEFAULT.layers))

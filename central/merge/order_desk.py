@@ -75,6 +75,7 @@ class OrderDesk:
             device=policy.device,
             gpu_share=0.0 if policy.device == "cpu" else policy.gpu_share,
             memory_bytes=self._demand(task).memory_bytes,
+            proxy="" if task.proxy is None else str(self._center.workshop.gallery / task.proxy),
         )
 
     def _demand(self, task: MergeTask) -> Demand:

@@ -19,7 +19,8 @@ class WorkOrder:
     `supervisor` that of the f which the teacher g_T belongs to, where that is another category's.
     `device` is what the operator wants learned on; no part of the task, because it is no input of it.
     `gpu_share` (of one GPU, 0: none) and `memory_bytes` (0: unknown) are what the worker is given to work
-    with. `store`, `cache` and `cache_bytes` are a `transplant.backends.blob_stores.StorePlace`.
+    with. `proxy` is the folder of the public images that the task names, "" where it names none.
+    `store`, `cache` and `cache_bytes` are a `transplant.backends.blob_stores.StorePlace`.
     """
 
     merge_key: str
@@ -35,6 +36,7 @@ class WorkOrder:
     memory_bytes: int = 0
     cache: str = ""
     cache_bytes: int = 0
+    proxy: str = ""
 
     def to_json(self) -> str:
         """Return one line."""

@@ -15,6 +15,7 @@ teacher is planned beside its published one and takes its place when it is publi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from central.merge.attempts import finality, given_up, next_round
@@ -217,7 +218,7 @@ class _Growth:
             return Standing.GIVEN_UP, given_up(own)
         learner = self.learners.resolved(seam, chosen.layers)
         for task_module in chosen.choices:
-            self._add(teacher, _merge_task(teacher, each, hosts[task_module], learner))
+            self._add(teacher, self._led(teacher, each, hosts[task_module], learner))
         return None
 
     def _refuse(
@@ -237,9 +238,18 @@ class _Growth:
             "(residents)"
         )
         if refuse and not own:
-            task = _merge_task(teacher, each, host, self.learners.resolved(seam))
+            task = self._led(teacher, each, host, self.learners.resolved(seam))
             self._add(teacher, task, refusal=reason)
         return Standing.NO_HOST, reason
+
+    def _led(self, teacher: CompleteTeacher, each: TeacherTask, host: Host, learner: str) -> MergeTask:
+        """Return a task that learns an adapter, on public images where the operator gave some.
+
+        What a site answered, where it keeps g_T at home, is about other images.
+        """
+        task = _merge_task(teacher, each, host, learner)
+        asked = each.task_module is not None and self.learners.takes_public_images
+        return replace(task, proxy=self._policy.proxy) if asked and self._policy.proxy else task
 
     def _add(self, teacher: CompleteTeacher, task: MergeTask, refusal: str = "") -> None:
         route = self._routed.get((task.category, task.task))

@@ -163,6 +163,8 @@ class PlanPolicy:
         supervisors: how many teachers of other categories are tried side by side for a task that a
             category's own site never taught; 0: none.
         kin: pairs of categories that the operator calls near, for the choice of such teachers.
+        proxy: digest of the public images that adapters may be learned on, "" where there are none
+            (`central.merge.public_images`).
     """
 
     founder: str | None = None
@@ -174,6 +176,7 @@ class PlanPolicy:
     most_layers: int = 5
     supervisors: int = 0
     kin: frozenset[tuple[str, str]] = frozenset()
+    proxy: str = ""
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,7 @@ class MergeTask:
         answers: id of g_T's answers to a probe, in place of g_T.
         supervised_by: the teacher whose answers to synthetic images are learned, where the category's own
             never learned the task; `teacher_task_module` and `site` are then this one's.
+        proxy: digest of the center's public images that the adapter is learned on, where it is.
         refinement: canonical JSON of how the published route's adapter was refined at the sites that hold
             the category (`central.usecases.propose_refined`); "" where an adapter is learned here.
     """
@@ -62,6 +63,7 @@ class MergeTask:
     answers: str | None = None
     supervised_by: Supervisor | None = None
     refinement: str = ""
+    proxy: str | None = None
 
     @property
     def identity(self) -> bool:
@@ -115,6 +117,7 @@ class MergeTask:
             if supervisor is None
             else [supervisor.category, supervisor.category_module],
             "refinement": self.refinement_record or None,
+            "proxy": self.proxy,
         }
         return canonical_json(document | {name: value for name, value in given.items() if value is not None})
 
@@ -140,4 +143,5 @@ def task_from_document(document: bytes) -> MergeTask:
         answers=fields.get("answers"),
         supervised_by=None if supervisor is None else Supervisor(*supervisor),
         refinement=canonical_json(fields["refinement"]).decode() if "refinement" in fields else "",
+        proxy=fields.get("proxy"),
     )

@@ -63,6 +63,11 @@ class Workshop:
         """Return the folder of one merge."""
         return Workbench(self.root / merge_key)
 
+    @property
+    def gallery(self) -> Path:
+        """Return where the center keeps public images, in folders named by their digest."""
+        return self.root.parent / "public-images"
+
     def keys(self) -> tuple[str, ...]:
         """Return the merges that have a folder."""
         return tuple(sorted(path.name for path in self.root.iterdir())) if self.root.is_dir() else ()

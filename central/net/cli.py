@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from central.console import AsJson, Home, RegistryUrl, show, stop_sign
 from central.home import open_known_registry
+from central.merge.public_images import look_at_public_images
 from central.net.served_settings import served_settings
 from transplant.types import Task
 
@@ -44,10 +46,13 @@ def plan(home: Home, as_json: AsJson = False, registry_url: RegistryUrl = None) 
     from central.net.plan_report import plan_document, plan_tables
 
     settings = served_settings(home, registry_url)
+    policy = settings.policy().plan
+    if settings.proxy is not None:
+        policy = replace(policy, proxy=look_at_public_images(settings.proxy).digest)
     registry = open_known_registry(settings)
     try:
         with registry.read() as books:
-            document = plan_document(books, settings.policy().plan)
+            document = plan_document(books, policy)
     finally:
         registry.close()
     show(document, plan_tables(document), as_json=as_json)

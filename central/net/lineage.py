@@ -125,6 +125,7 @@ def _merge(books: Books, merge: StoredMerge) -> dict[str, Any]:
         "refinement": task.refinement_record or None,
         "seed": task.seed,
         "learner": task.settings,
+        "public_images": task.proxy,
         "steps": [
             {"event": each.event, "to": each.to_state, "reason": each.reason, "at": each.at.isoformat()}
             for each in books.merges.transitions(task.key)

@@ -17,6 +17,7 @@ from cryptography import x509
 
 from central.home import identity_folder, is_serving, store_place
 from central.identity.authority import SERVER_NAME
+from central.merge.public_images import look_at_public_images
 from central.registry.inspection import schema_revision
 from central.registry.registry import Registry
 from central.registry.schema import revisions
@@ -61,6 +62,11 @@ def preflight(flags: Mapping[str, Any]) -> Findings:
         _look_at_registry(findings, settings)
     with findings.looking_at("store"):
         _look_at_store(findings, settings)
+    if settings.proxy is not None:
+        with findings.looking_at("proxy"):
+            images = look_at_public_images(settings.proxy)
+            told = f"{len(images.paths)} public images with the digest {images.digest[:12]}"
+            findings.ok("proxy", f"{settings.proxy} holds {told}")
     if settings.runner == "ray":
         with findings.looking_at("ray"):
             findings.ok("ray", check_ray())

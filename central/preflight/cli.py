@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,9 @@ def preflight_command(
     home: Home,
     listen: Annotated[str | None, typer.Option(help="HOST:PORT, as serve will be told.")] = None,
     runner: Annotated[str | None, typer.Option(help="ray or local, as serve will be told.")] = None,
+    proxy: Annotated[
+        Path | None, typer.Option(help="Folder of public pictures, as serve will be told.")
+    ] = None,
     registry_url: RegistryUrl = None,
     store_url: StoreUrl = None,
     as_json: AsJson = False,
@@ -24,6 +28,7 @@ def preflight_command(
         "home": home,
         "listen": listen,
         "runner": runner,
+        "proxy": proxy,
         "registry_url": registry_url,
         "store_url": store_url,
     }

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 _RETRY_S = 5.0
 _PATIENCE_S = 15.0
-_PROTOCOL = 1
+_PROTOCOL = 2
 """Of orders and endings; a center of a release that speaks another one does not find this one's foreman."""
 _PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 from fakes.clock import FakeClock
 from fakes.pki import Authority
+from PIL import Image
 from sqlalchemy import create_engine
 from typer.testing import CliRunner
 
@@ -27,6 +28,7 @@ from central.runners.preflight import check_ray
 from central.settings import read_settings
 from transplant.errors import (
     CertificateInvalid,
+    DatasetNotFound,
     InvalidSettings,
     MergeEngineUnavailable,
     RegistryDamaged,
@@ -207,3 +209,16 @@ def test_the_command_prints_lines_or_json_and_ends_with_the_errors_code(home):
     document = json.loads(result.output)
     assert not document["ready"]
     assert {each["error"] for each in document["findings"]} == {None, "CertificateInvalid"}
+
+
+def test_public_images_are_looked_at_before_serve_needs_them(home, tmp_path):
+    few = tmp_path / "few"
+    few.mkdir()
+    found = failure(look(home, proxy=few), "proxy")
+    assert found.error is DatasetNotFound
+    assert "at least 16" in found.text
+    for number in range(16):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(few / f"{number}.png")
+    told = [each.text for each in look(home, proxy=few).all if each.check == "proxy"]
+    assert len(told) == 1
+    assert "16 public images" in told[0]

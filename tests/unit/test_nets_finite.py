@@ -131,10 +131,10 @@ def test_one_value_among_many_is_found(value: float) -> None:
     assert check_finite(values, "these") is values
     assert isinstance(check_finite(torch.empty(0), "none of these"), Tensor)
     values[1, 2, 3, 4] = value
-    with pytest.raises(TensorNotFinite, match="^these hold NaN or an infinity"):
+    with pytest.raises(TensorNotFinite, match=r"^these hold NaN or an infinity"):
         check_finite(values, "these")
     net = nn.Linear(2, 2)
     check_finite_net(net, "this net")
     net.bias.data[1] = value
-    with pytest.raises(TensorNotFinite, match="^the weights bias of this net"):
+    with pytest.raises(TensorNotFinite, match=r"^the weights bias of this net"):
         check_finite_net(net, "this net")

@@ -36,6 +36,18 @@ def opened(path: Path) -> Image.Image:
     return picture
 
 
+def check_picture(path: Path) -> None:
+    """Look at the head of a picture of one's own, without unpacking it.
+
+    Raises:
+        DatasetInvalid: if the file is no picture, or cannot be read.
+    """
+    try:
+        Image.open(path).close()
+    except _UNREADABLE as error:
+        raise DatasetInvalid(f"{path} is not a readable picture: {error}") from error
+
+
 def received(data: bytes) -> Image.Image:
     """Return a picture that somebody sent; its size is checked before it is unpacked.
 

@@ -1,13 +1,14 @@
-"""What two task modules of different geometry have in common: where an output gradient G and a dummy may be shared.
+"""What two task modules of different geometry have in common: G and the dummies.
 
-G. Entry (i, j) of an S x S map G stands for the output unit whose receptive field begins at (s i, s j) of the
-seam, s the product of g's pools, and covers exactly the seam's own size there: fully connected layers take what
-is left of the seam behind the pools. So D' has the side W + s (S - 1), W the seam's, and nets of different
-depth give maps of different sizes, in which one entry of G speaks of different places. Cropping or resizing D'
-would pair derivatives of different places; S = 1 would leave one place of the 49. What makes the two the same
-again is to put the same entries s apart in both: s is a power of two, so the net with the finer step takes G
-with zeros in between. Then each entry excites the same window of the seam in g_S and in g_T, and both D' have the
-size that the coarser step gives. For segmentation G has the image's size, and D' always the seam's.
+G. Entry (i, j) of an S x S map G stands for the output unit whose receptive field begins at (s i, s j) of
+the seam, s the product of g's pools, and covers exactly the seam's own size there: fully connected layers
+take what is left of the seam behind the pools. So D' has the side W + s (S - 1), W the seam's, and nets of
+different depth give maps of different sizes, in which one entry of G speaks of different places. Cropping or
+resizing D' would pair derivatives of different places; S = 1 would leave one place of the 49. What makes the
+two the same again is to put the same entries equally far apart in both: s is a power of two, so the net with
+the finer step takes G with zeros in between. Then each entry excites the same window of the seam in g_S and
+in g_T, and both D' have the size that the coarser step gives. For segmentation G has the image's size, and
+D' always the seam's.
 
 Dummies. The second dummy's mask is of one ReLU of g_S *and* of g_T, so it needs equal layers (section 4.2 of
 arXiv 1901.06978): where they differ every ReLU takes the first one.
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def step_at_seam(task_module: nn.Module) -> int:
-    """Return how far apart on the seam two neighbouring entries of G lie; 1 for segmentation, by convention."""
+    """Return how far apart on the seam two neighbouring entries of G lie; 1 for segmentation."""
     if not isinstance(task_module, ClassificationModule):
         return 1
     step = 1

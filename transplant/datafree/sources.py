@@ -30,6 +30,7 @@ from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DisclosureMissing
 from transplant.nets.architecture_table import image_px, seam_of
 from transplant.nets.finite import check_finite
+from transplant.nets.learner_config import FEWEST_PUBLIC_IMAGES
 from transplant.nets.learning import AdapterProblem, step_generator
 from transplant.nets.measures import as_images
 from transplant.nets.pixel_budget import images_at_once
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 _IMAGES_BYTES = 1 << 30  # of images with their answers: 24,000 at 64 px, some 3,000 at 224
 _FEATURES_BYTES = 2 << 30  # of features without images: a thousand at 112 x 112 are 3 GB
-_FEWEST_PUBLIC = 16
 _HELD_OUT_SEED = 7_919
 
 
@@ -187,9 +187,10 @@ def _statistics(problem: AdapterProblem, level: Disclosure) -> DisclosedStatisti
 def _public(problem: AdapterProblem, config: LearnerConfig, count: int, *, held_out: bool) -> Tensor:
     """Return up to `count` public images: every eighth is kept for the held-out part."""
     images = problem.proxy_images
-    if images is None or len(images) < _FEWEST_PUBLIC:
+    if images is None or len(images) < FEWEST_PUBLIC_IMAGES:
         raise DisclosureMissing(
-            f"source proxy needs a folder of at least {_FEWEST_PUBLIC} public images at the center: give one"
+            f"source proxy needs a folder of at least {FEWEST_PUBLIC_IMAGES} public images at the center: "
+            "give one (serve --proxy)"
         )
     places = torch.arange(len(images))
     places = places[(places % 8 == 0) if held_out else (places % 8 != 0)]

@@ -1,4 +1,4 @@
-"""NaN and infinities of a teacher are found where its numbers are first used, not in what was learned of them.
+"""NaN and infinities of a teacher are found where its numbers are first used, not in what was learned.
 
 Admission looks at every tensor that arrives; what is left are teachers whose numbers overflow on images that
 no trial run saw, and learners that are called with nets of any origin.

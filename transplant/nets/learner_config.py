@@ -19,6 +19,9 @@ METHODS = LABEL_FREE + LABEL_BOUND
 SOURCES = ("procedural", "noise", "inverted", "moments", "pca", "proxy")
 """What function distillation can synthesise x from (`transplant.datafree.sources`)."""
 
+FEWEST_PUBLIC_IMAGES = 16
+"""Of the source proxy: every eighth of them is held out."""
+
 
 @dataclass(frozen=True)
 class LearnerConfig(PlainSettings, what="learner"):
