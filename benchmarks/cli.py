@@ -16,7 +16,13 @@ from benchmarks.claims.cli import claims
 from benchmarks.data_root import data_root_of
 from benchmarks.journey.plan import JourneyPlan, checked_plan, default_categories, prepare_folder
 from benchmarks.machine import fast_precision
-from benchmarks.records import QUALITY_BENCHES, SITES_BENCHES, TRANSFER_BENCHES, read_records
+from benchmarks.records import (
+    QUALITY_BENCHES,
+    SHIPPING_BENCH,
+    SITES_BENCHES,
+    TRANSFER_BENCHES,
+    read_records,
+)
 from benchmarks.sites.cli import sites
 from benchmarks.speed.cli import speed
 from transplant.errors import BenchmarkFailed, TransplantError
@@ -231,7 +237,7 @@ def report(directory: Annotated[Path, typer.Argument(help="folder with a records
         )
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
-    if any(record.bench in (*QUALITY_BENCHES, *TRANSFER_BENCHES) for record in records):
+    if any(record.bench in (*QUALITY_BENCHES, *TRANSFER_BENCHES, SHIPPING_BENCH) for record in records):
         from benchmarks.quality.report_page import write_page  # matplotlib takes seconds
 
         console.print(f"written: {write_page(directory, records)}")

@@ -17,6 +17,8 @@ FILE_NAME = "records.jsonl"
 QUALITY_BENCHES = ("exp1", "exp2", "exp3", "table4", "ablation")
 TRANSFER_BENCHES = ("layer-transfer", "l2t")
 """Quality benches of teachers that learn from little data; their tables are others."""
+SHIPPING_BENCH = "shipping"
+"""What a site sends; the quality page shows it."""
 SITES_BENCHES = ("one-category", "dirichlet", "joining", "scale")
 """Scenarios of simulated federations."""
 

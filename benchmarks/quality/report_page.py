@@ -13,8 +13,9 @@ from benchmarks.quality.gallery import inner_pictures, table_pictures
 from benchmarks.quality.paper import paper_table
 from benchmarks.quality.plan import EXPERIMENTS
 from benchmarks.quality.summary import tables_of
-from benchmarks.quality.tables import Extras, papers_table, quality_table, speed_sentence
+from benchmarks.quality.tables import Extras, papers_table, quality_table, speed_sentence, table_line
 from benchmarks.quality.transfer_page import transfer_parts
+from benchmarks.speed.shipping import HEADER, shipping_records, shipping_rows
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ def markdown(directory: Path, records: Sequence[Record], pictures: Path) -> str:
         parts += [
             _shown(caption, each, directory) for caption, each in table_pictures(key, mine, extras, pictures)
         ]
+    shipped = shipping_records(records)
+    if shipped:
+        lines = [table_line(HEADER), "|:---|:---|---:|---:|---:|", *map(table_line, shipping_rows(shipped))]
+        parts += ["## What a site sends", _SHIPPING, "\n".join(lines)]
     parts += few_parts(records)
     parts += transfer_parts(
         directory, records, pictures, lambda caption, path: _shown(caption, path, directory)
@@ -89,6 +94,12 @@ _READING = (
 )
 
 
+_SHIPPING = (
+    "Counted by sealing, not measured: a site that ships outputs sends f and its answers to the probe that a "
+    "center asks by default, one that ships modules f and its task modules in float32."
+)
+
+
 def _shown(caption: str, path: Path, directory: Path) -> str:
     return f"![{caption}]({path.relative_to(directory)})\n\n*{caption}*"
 
@@ -97,6 +108,8 @@ def _runs(directory: Path, records: Sequence[Record]) -> str:
     lines = [
         f"- `{run['command']}`: {run['cells']} cells, seeds {', '.join(map(str, run['seeds']))}, "
         f"{run['workers']} workers of {run['threads']} threads, {run['seconds']:.0f} s. {run['machine']}."
+        if "cells" in run
+        else f"- `{run['command']}`: {run['cases']} cases, {run['seconds']:.0f} s. {run['machine']}."
         for run in runs_of(directory)
     ]
     commits = sorted({record.commit for record in records if record.commit})

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from benchmarks.operator import drawings_of
 from benchmarks.quality.cells import EXTRA_METRICS, METRICS, Bench, Cell
 from benchmarks.quality.cost import Meter
+from benchmarks.quality.forgetting import METRIC as FORGETTING
+from benchmarks.quality.forgetting import Frozen
 from benchmarks.quality.inner_life import keep_inner_life
 from benchmarks.quality.material import MaterialShelf, SharingLearner
 from benchmarks.quality.methods import METHODS
@@ -19,7 +21,7 @@ from benchmarks.quality.plan import EXPERIMENTS
 from benchmarks.quality.proxy import proxy_images
 from benchmarks.quality.refined import REFINED, ROUNDS, StartShelf, is_start, refine_at_site, start_of
 from benchmarks.quality.samples import labelled_samples
-from benchmarks.quality.shipping import probed, shipped_bytes, state_digest
+from benchmarks.quality.shipping import probed, shipped_bytes
 from benchmarks.quality.site_data import SiteKey
 from benchmarks.quality.teachers import KnownTeacher, TeacherKey, load_teacher, recipe_of, recipe_of_few
 from central.merge.learn import learner_of
@@ -99,32 +101,37 @@ def run_cell(cell: Cell, setting: Setting) -> list[Record]:
     """
     teacher = load_teacher(setting.teacher_key(cell, cell.category), setting.teachers)
     host = load_teacher(setting.teacher_key(cell, cell.host), setting.teachers)
-    frozen = {
+    nets = {
         "f": teacher.category_module,
         "g_T": teacher.task_module(cell.task),
         "g_S": host.task_module(cell.task),
         "f_S": host.category_module,
     }
-    before = {name: state_digest(each) for name, each in frozen.items()}
+    frozen = Frozen(nets, (("f", "g_T"), ("f_S", "g_S")), image_px(teacher.architecture))
     first = start_of(cell)
     problem, config = problem_of(first, setting, teacher, host), config_of(first, setting)
     sent = shipped_bytes(problem, needs_teacher=cell.method != "direct-learn")
     adapter, spared = _learned(first, setting, problem, config)
     with Meter() as meter:
         if cell.method == REFINED:
-            site, g_teacher = setting.teacher_key(cell, cell.category).data, frozen["g_T"]
+            site, g_teacher = setting.teacher_key(cell, cell.category).data, nets["g_T"]
             sent += ROUNDS * sum(each.nbytes for each in adapter.parameters())
             adapter = refine_at_site(adapter, cell, problem, g_teacher, site, config)
     meter.add(spared)
     route = RouteNet(teacher.category_module, adapter, host.task_module(cell.task))
     figures, agreement = _measured(cell, setting, route, teacher)
-    changed = [name for name, each in frozen.items() if state_digest(each) != before[name]]
+    changed = frozen.changed()
     if changed:
-        raise ForgettingDetected(f"{cell.sentence()}: {', '.join(changed)} changed while h was learned")
+        which = ", ".join(dict.fromkeys(name.partition(".")[0] for name in changed))
+        raise ForgettingDetected(
+            f"{cell.sentence()}: {which} changed while h was learned ({sum(changed.values())} bits)"
+        )
     if cell.seed == setting.picture_seed:
         test = setting.teacher_key(cell, cell.category).site.load(Split.TEST)
         keep_inner_life(setting.out, cell, problem, adapter, test.examples(cell.task)[0])
-    return _records(cell, setting, teacher, sent, figures, agreement, meter)
+    records = _records(cell, setting, teacher, sent, figures, agreement, meter)
+    measured = {**meter.figures(), "image_count": records[0].image_count, "commit": setting.commit}
+    return [*records, cell.record(FORGETTING, float(sum(changed.values())), "bits", **measured)]
 
 
 def _learned(

@@ -1,8 +1,7 @@
-"""What a site ships for a cell, and the digest by which a frozen module is known to be unchanged."""
+"""What a site ships for a cell."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
@@ -14,15 +13,6 @@ if TYPE_CHECKING:
     from benchmarks.quality.cells import Cell
     from transplant.nets.disclosures import DisclosedStatistics
     from transplant.nets.learning import AdapterProblem
-
-
-def state_digest(net: nn.Module) -> str:
-    """Return the sha256 of every parameter and buffer, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().data)
-    return digest.hexdigest()
 
 
 def shipped_bytes(problem: AdapterProblem, *, needs_teacher: bool) -> int:

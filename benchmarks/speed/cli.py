@@ -24,7 +24,7 @@ def speed(
         str,
         typer.Argument(
             help="pseudo-gradient, closed-form, vgg16-merge, transport, encodings, serve, serve-budget, "
-            "growth, planner or l2t-step"
+            "growth, planner, l2t-step or shipping"
         ),
     ],
     out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
@@ -61,6 +61,10 @@ def speed(
 
             sizes = Sizes(mib, repetitions, at_once=at_once)
             _judge(run_transport(sizes, out, _console(), command=_command()))
+        case "shipping":
+            from benchmarks.speed.shipping import run_shipping
+
+            run_shipping(out, _console(), command=_command())
         case "l2t-step":
             from benchmarks.speed.l2t_step import run_l2t_step
 

@@ -83,10 +83,13 @@ def test_experiments_1_and_2_run_once_and_report(tmp_path: Path):
     assert _run(segmented, tmp_path) == (0, 0)
     assert (tmp_path / "records.jsonl").read_bytes() == before
 
-    assert len(records) == 11 * 4 + 2 * 6
+    assert len(records) == 11 * 5 + 2 * 7
     _check([record for record in records if record.task == "classification"])
     measured = {record.metric for record in records if record.task == "segmentation"}
-    assert measured == {"pixel_accuracy", "iou", "mean_iou", "agreement", "gap_closed", "bytes_up"}
+    assert measured == {
+        "pixel_accuracy", "iou", "mean_iou", "agreement", "gap_closed", "bytes_up", "forgetting",
+    }  # fmt: skip
+    assert {record.value for record in records if record.metric == "forgetting"} == {0.0}
     exact = [record for record in records if record.method == "closed-form" and record.metric == "error"]
     assert [record.value for record in exact] == [record.teacher for record in exact]
     assert {record.layers for record in exact} == {1, 3}
@@ -227,7 +230,7 @@ def test_a_changed_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cell_runner, "run_learner", careless)
     _draw(tmp_path, "digit-0")
     load_teacher.cache_clear()
-    with pytest.raises(BenchmarkFailed, match=r"ForgettingDetected.*g_S changed"):
+    with pytest.raises(BenchmarkFailed, match=r"ForgettingDetected.*g_S.* changed"):
         _run(_plan(Bench.EXP1, "digit-0", "closed-form", layers="1"), tmp_path)
     load_teacher.cache_clear()
     assert read_records(tmp_path) == []
@@ -243,7 +246,7 @@ def test_cells_run_side_by_side_on_ray(tmp_path: Path):
     _draw(tmp_path, "digit-0")
     assert _run(plan, tmp_path, workers=2) == (1, 2)
     assert _run(plan, tmp_path, workers=2) == (0, 0)
-    assert len(read_records(tmp_path)) == 8
+    assert len(read_records(tmp_path)) == 10
 
 
 @pytest.mark.parametrize(("workers", "threads", "told"), [(0, 1, "--workers"), (1, 0, "--threads")])
