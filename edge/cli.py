@@ -100,6 +100,9 @@ def push(
     again: Annotated[
         bool, typer.Option("--again", help="Ask the center once more about what it has rejected.")
     ] = False,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Have the center try once more what it failed to learn.")
+    ] = False,
     **flags: Any,
 ) -> None:
     """Ship what is sealed, and wait until it is admitted; an interrupted push goes on where it was."""
@@ -113,7 +116,7 @@ def push(
         for module_id in push_outbox(outbox, site.home, client):
             typer.echo(f"{module_id}  registered")
         if ask:
-            _request(sealed, client)
+            _request(sealed, client, retry=retry)
 
 
 @app.command()
@@ -221,9 +224,12 @@ def _rejections_shown(outbox: Outbox) -> Generator[None]:
         raise
 
 
-def _request(sealed: SealedTeacher, client: CentralClient) -> None:
-    teacher_id, merges = request_merge(sealed, client)
+def _request(sealed: SealedTeacher, client: CentralClient, *, retry: bool = False) -> None:
+    teacher_id, merges = request_merge(sealed, client, retry=retry)
     typer.echo(f"{teacher_id}  teacher complete, {len(merges)} merges")
+    for merge in merges:
+        if merge.state is MergeState.FAILED:
+            typer.echo(f"{merge.task.value} failed: {merge.reason}; --retry has it tried once more")
 
 
 def _report(site: Site, number: int) -> dict[str, Any]:

@@ -35,8 +35,15 @@ def enqueue(sealed: SealedTeacher, outbox: Outbox) -> None:
         entry.raise_rejection()
 
 
-def request_merge(sealed: SealedTeacher, client: CentralClient) -> tuple[str, list[MergeSummary]]:
+def request_merge(
+    sealed: SealedTeacher, client: CentralClient, *, retry: bool = False
+) -> tuple[str, list[MergeSummary]]:
     """Say that a teacher net is complete; returns its id and its merges so far. Idempotent.
+
+    Args:
+        sealed: the teacher net.
+        client: of the center.
+        retry: whether somebody wants tried once more what failed at the center.
 
     Raises:
         MergeNotPossible: if the center cannot merge it, or a task has neither module nor answers yet.
@@ -51,6 +58,7 @@ def request_merge(sealed: SealedTeacher, client: CentralClient) -> tuple[str, li
         [manifest.module_id for manifest in sealed.task_modules.values()],
         answers=[manifest.module_id for manifest in sealed.answers.values()],
         statistics="" if sealed.statistics is None else sealed.statistics.module_id,
+        retry=retry,
     )
 
 

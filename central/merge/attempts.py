@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from central.merge.situation import Ending, Standing
+from central.merge.situation import RETRY_COMMAND, Ending, Standing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,8 @@ _FINAL: Mapping[Ending, tuple[Standing, str]] = MappingProxyType(
         ),
         Ending.UNANSWERED: (
             Standing.UNANSWERED,
-            "the site did not answer its candidate in time; a newer teacher of it would be planned anew",
+            "the site did not answer its candidate in time: it is asked again as soon as it is there, or by "
+            f"`{RETRY_COMMAND} KEY`",
         ),
         Ending.DAMAGED: (
             Standing.DAMAGED,
@@ -68,7 +69,7 @@ _FINAL: Mapping[Ending, tuple[Standing, str]] = MappingProxyType(
 def finality(merges: Sequence[KnownMerge]) -> tuple[Standing, str] | None:
     """Return why no further attempt is made, or None where one may be.
 
-    A failure is no refusal: the same bug would meet a larger adapter. The site may ask again for that merge.
+    A failure is no refusal: the same bug would meet a larger adapter. Somebody may ask again for that merge.
     """
     endings = {merge.ending for merge in merges}
     for ending, told in _FINAL.items():
@@ -77,7 +78,8 @@ def finality(merges: Sequence[KnownMerge]) -> tuple[Standing, str] | None:
     if Ending.FAILED in endings and Ending.REFUSED not in endings:
         last = next(merge for merge in reversed(merges) if merge.ending is Ending.FAILED)
         why = "" if last.attempt is None else f": {last.attempt.reason}"
-        return Standing.FAILED, f"it could not be learned{why}"
+        told = f"it could not be learned{why}; `{RETRY_COMMAND} {last.merge_key[:12]}` tries once more"
+        return Standing.FAILED, told
     return None
 
 

@@ -106,7 +106,21 @@ class CancelRequested:
 
 @dataclass(frozen=True)
 class RequestedAgain:
-    """The site asked again for a merge that failed."""
+    """The site or an operator wants a merge tried once more that failed, or was kept from its publication."""
+
+
+@dataclass(frozen=True)
+class SiteReturned:
+    """The site that had not answered in time is there again: it is asked once more."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CenterReturned:
+    """The center did not serve for so long: no site could answer meanwhile."""
+
+    away_s: float
 
 
 Event = (
@@ -124,4 +138,6 @@ Event = (
     | VersionPublished
     | CancelRequested
     | RequestedAgain
+    | SiteReturned
+    | CenterReturned
 )

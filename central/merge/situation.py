@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transplant.types import Route, Seam, Task
 
 CLAIM_COMMAND = "transplant-central net claim"
+RETRY_COMMAND = "transplant-central net retry"
 
 
 @dataclass(frozen=True)

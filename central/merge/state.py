@@ -3,6 +3,9 @@ r"""The life cycle of one merge as a pure function: (status, event) -> (status, 
     PLANNED -> LEARNING -> CANDIDATE -> VALIDATING -> PUBLISHED
                                   \-> REJECTED <-/        (CANCELLED and FAILED from any open state)
 
+Of what has ended, a failure may be tried again, a silent site asked again, and what was accepted and kept
+from its publication published after all; each only because somebody asked for it, never by itself.
+
 Commands follow from the status alone (`outstanding`), so a center that was killed between a transition
 and its command finds the command again; every command is harmless when it is executed twice.
 An event that does not fit the state (late, doubled, out of order) changes nothing. No I/O, no clock.
@@ -26,6 +29,7 @@ from central.merge.commands import (
 from central.merge.events import (
     AdapterLearned,
     CancelRequested,
+    CenterReturned,
     EngineMissed,
     EngineReady,
     Event,
@@ -35,6 +39,7 @@ from central.merge.events import (
     Outdone,
     PublicationRefused,
     RequestedAgain,
+    SiteReturned,
     TimePassed,
     VerdictReported,
     VersionPublished,
@@ -93,6 +98,11 @@ class MergeStatus:
         """Tell whether nothing will happen to this merge any more."""
         return self.state in ENDED
 
+    @property
+    def unanswered(self) -> bool:
+        """Tell whether its site was asked for a verdict and has given none."""
+        return self.deadline is not None and "closed" not in self.figures
+
 
 def outstanding(status: MergeStatus) -> tuple[Command, ...]:
     """Return what has to be done for a merge in this status."""
@@ -138,8 +148,25 @@ def _after(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus
             return _after_validating(status, event, policy)
         case MergeState.FAILED if isinstance(event, RequestedAgain):
             return replace(status, state=MergeState.PLANNED, reason="", attempts=0)
+        case MergeState.REJECTED:
+            return _after_rejected(status, event, policy)
         case _:
             return status
+
+
+def _after_rejected(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
+    match event:
+        case RequestedAgain() if status.accepted:
+            state = MergeState.CANDIDATE if status.identity else MergeState.VALIDATING
+            return replace(status, state=state, reason="")
+        case SiteReturned(at=at) if not status.accepted and status.unanswered:
+            return replace(status, state=MergeState.VALIDATING, reason="", deadline=_deadline(at, policy))
+        case _:
+            return status
+
+
+def _deadline(at: datetime, policy: GatePolicy) -> datetime:
+    return at + timedelta(seconds=policy.deadline_s)
 
 
 def _after_planned(status: MergeStatus, event: Event) -> MergeStatus:
@@ -197,8 +224,7 @@ def _gate_on_agreement(status: MergeStatus, at: datetime, policy: GatePolicy) ->
             f"data-free agreement with the teacher is {told}, the policy asks {policy.minimum_agreement:g} %"
         )
         return replace(status, state=MergeState.REJECTED, reason=reason)
-    deadline = at + timedelta(seconds=policy.deadline_s)
-    return replace(status, state=MergeState.VALIDATING, deadline=deadline)
+    return replace(status, state=MergeState.VALIDATING, deadline=_deadline(at, policy))
 
 
 def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
@@ -218,6 +244,8 @@ def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> 
                 f"teacher, the policy asks {policy.minimum_closed:g} %"
             )
             return replace(status, state=MergeState.REJECTED, figures=merged, reason=reason)
+        case CenterReturned(away_s=away_s) if not status.accepted and status.deadline is not None:
+            return replace(status, deadline=status.deadline + timedelta(seconds=away_s))
         case TimePassed(at=at) if (
             not status.accepted and status.deadline is not None and at >= status.deadline
         ):

@@ -1,4 +1,4 @@
-"""`transplant-central plan` and `net retire | rollback | claim | fine-tune | lineage`."""
+"""`transplant-central plan` and `net retire | rollback | claim | cancel | retry | fine-tune | lineage`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from central.console import AsJson, Home, RegistryUrl, show, stop_sign
 from central.home import open_known_registry
 from central.merge.public_images import look_at_public_images
 from central.net.served_settings import served_settings
-from transplant.types import Task
+from transplant.types import Identity, Role, Task
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _TELL_S = 5.0
 
 Category = Annotated[str, typer.Argument(help="Category of the routes.")]
+MergeKey = Annotated[str, typer.Argument(metavar="KEY", help="Of the merge, or how it begins.")]
 OneTask = Annotated[Task, typer.Argument(help="Task of the route.")]
 
 
@@ -35,6 +36,8 @@ def register(app: typer.Typer, net: typer.Typer) -> None:
         "retire": net_retire,
         "rollback": net_rollback,
         "claim": net_claim,
+        "cancel": net_cancel,
+        "retry": net_retry,
         "fine-tune": net_fine_tune,
         "lineage": net_lineage,
     }.items():
@@ -97,6 +100,29 @@ def net_claim(
     with center_of(served_settings(home, registry_url)) as center:
         added = decide_claim(center, category, site)
     typer.echo(f"{category} is of site {site}: {added} merges planned")
+
+
+def net_cancel(merge: MergeKey, home: Home, registry_url: RegistryUrl = None) -> None:
+    """Stop a merge that has not ended; a newer teacher of its site would be planned anew."""
+    from central.registry.audit_book import CONSOLE
+    from central.usecases.cancel_merge import cancel_merge
+    from central.usecases.read_merges import merge_named
+
+    with center_of(served_settings(home, registry_url)) as center:
+        with center.registry.read() as books:
+            key = merge_named(books, merge).task.key
+        ended = cancel_merge(center, Identity(Role.OPERATOR, CONSOLE), key)
+    typer.echo(f"{ended.merge_key}  {ended.category}/{ended.task.value} is {ended.state.value}")
+
+
+def net_retry(merge: MergeKey, home: Home, registry_url: RegistryUrl = None) -> None:
+    """Have a merge tried once more that failed, or its site asked again that did not answer in time."""
+    from central.usecases.retry_merge import retry_merge
+
+    with center_of(served_settings(home, registry_url)) as center:
+        again = retry_merge(center, merge)
+    task, state = again.task, again.status.state
+    typer.echo(f"{task.key}  {task.category}/{task.task.value} is {state.value}")
 
 
 def net_fine_tune(

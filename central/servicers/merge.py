@@ -39,6 +39,7 @@ class MergeServicer(merge_pb2_grpc.MergeServicer):
             tuple(request.task_modules),
             answers=tuple(request.answers),
             statistics=request.statistics or None,
+            retry=request.retry,
         )
         summaries = [convert.merge_summary_to_proto(summary) for summary in merges]
         return merge_pb2.RequestMergeResponse(teacher_id=teacher_id, merges=summaries)

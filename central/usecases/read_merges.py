@@ -96,6 +96,21 @@ def visible_merge(books: Books, caller: Identity, merge_key: str) -> StoredMerge
     return merge
 
 
+def merge_named(books: Books, name: str) -> StoredMerge:
+    """Return the merge whose key begins so, as `status` and `plan` print it.
+
+    Raises:
+        NotFound: if there is none, or there are several.
+    """
+    found = [merge for merge in books.merges.list() if merge.task.key.startswith(name)] if name else []
+    if len(found) != 1:
+        raise NotFound(
+            f"{len(found)} merges have a key that begins with {name[:80]}; name one: transplant-central "
+            "status lists them"
+        )
+    return found[0]
+
+
 def may_see(caller: Identity, merge: StoredMerge) -> bool:
     """Tell whether a merge is the caller's to see."""
     return caller.role is not Role.SITE or merge.task.site == caller.name

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from central.merge.events import RequestedAgain
 from central.merge.situation import CompleteTeacher
 from central.registry.audit_book import Action, actor_of
 from central.usecases.ask_probes import refuse_founding_by_answers
 from central.usecases.decide_claim import note_claim
-from central.usecases.move_merge import move_merge
 from central.usecases.plan_merges import plan_merges
 from central.usecases.read_merges import speaking_merges, summary_of
+from central.usecases.retry_merge import ask_again, try_again
 from transplant.artifact.manifest import parse_manifest
 from transplant.errors import AdmissionPending, MergeNotPossible, NotAllowed, NotFound
-from transplant.types import MergeState, ModuleKind, Role
+from transplant.types import ModuleKind, Role
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from central.registry.registry import Books
-    from central.registry.values import RegisteredModule, StoredMerge
+    from central.registry.values import RegisteredModule
     from central.usecases.center import Center
     from transplant.types import Identity, MergeSummary, Task
 
@@ -35,12 +34,14 @@ def request_merge(
     *,
     answers: Sequence[str] = (),
     statistics: str | None = None,
+    retry: bool = False,
 ) -> tuple[str, tuple[MergeSummary, ...]]:
     """Record a complete teacher, plan its merges, and return its id and for each task the one that counts.
 
-    Asking again is harmless: it returns the same merges, or those that followed on a refusal. One that had
-    failed is tried once more. A newer teacher of the site is planned beside what is published of the older
-    one. A teacher of a category that another site holds is kept, and waits for the operator.
+    Asking again is harmless: it returns the same merges, or those that followed on a refusal. A site that
+    did not answer a candidate in time is asked for its verdict once more, for it is there now. A newer
+    teacher of the site is planned beside what is published of the older one. A teacher of a category that
+    another site holds is kept, and waits for the operator.
 
     Args:
         center: ports and policy.
@@ -49,6 +50,8 @@ def request_merge(
         task_modules: ids of the task modules that were shipped.
         answers: ids of answers, for the tasks whose module stays at the site.
         statistics: id of what the site disclosed about f's features, if it did.
+        retry: whether merges that failed are tried once more. Sites ask again and again, so a failure that
+            repeats itself must not be tried for the asking alone.
 
     Raises:
         NotFound: if a module is not registered, or is not the caller's.
@@ -72,22 +75,15 @@ def request_merge(
                 **told,
             )
             note_claim(center, books, teacher, actor_of(caller))
-        for merge in books.merges.list(teacher_id=teacher.teacher_id):
-            if _may_be_repeated(books, merge):
-                move_merge(center, books, merge.task.key, RequestedAgain(), actor=actor_of(caller))
+        known = books.merges.list(teacher_id=teacher.teacher_id)
+        if retry:
+            try_again(center, books, known, actor_of(caller))
+        ask_again(center, books, known, actor_of(caller))
         if news:  # what becomes possible without the site's doing, the merge loop plans
             plan_merges(center, books)
         merges = speaking_merges(books.merges.list(teacher_id=teacher.teacher_id))
     center.bell.ring()
     return teacher.teacher_id, tuple(summary_of(center, merge) for merge in merges)
-
-
-def _may_be_repeated(books: Books, merge: StoredMerge) -> bool:
-    """Tell whether asking again can change it: not what never fitted, nor what others teach."""
-    if merge.status.state is not MergeState.FAILED or merge.task.supervised_by is not None:
-        return False
-    last = books.merges.transitions(merge.task.key)[-1]
-    return last.from_state != MergeState.PLANNED.value
 
 
 def _teacher(

@@ -47,6 +47,7 @@ class State:
     merges: list[MergeSummary] = field(default_factory=list)
     candidates: list[tuple[str, Route]] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    retries: list[bool] = field(default_factory=list)
     chunk_faults: list[Fault | None] = field(default_factory=list)
     call_faults: list[Fault | None] = field(default_factory=list)
     mangle: Callable[[Chunk], Chunk | None] = lambda chunk: chunk
@@ -219,6 +220,7 @@ class FakeMerge(MergeServicer):
         self.state = state
 
     def RequestMerge(self, request, context):
+        self.state.retries.append(request.retry)
         merge = MergeSummary("k" * 64, "dog", Task.CLASSIFICATION, MergeState.PLANNED)
         return merge_pb2.RequestMergeResponse(
             teacher_id=request.category_module, merges=[convert.merge_summary_to_proto(merge)]

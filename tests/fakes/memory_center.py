@@ -34,6 +34,7 @@ class MemoryCenter:
         self.versions: list[NetVersion] = []
         self.candidates: dict[str, Route] = {}
         self.states: dict[str, tuple[Route, MergeState]] = {}
+        self.retried = 0
         self.verdicts: list[Verdict] = []
         self.calls: list[str] = []
         self.before: Callable[[str], None] = lambda _call: None
@@ -155,8 +156,10 @@ class MemoryCenter:
         *,
         answers: Sequence[str] = (),
         statistics: str = "",
+        retry: bool = False,
     ) -> tuple[str, list[MergeSummary]]:
         self._called("request_merge")
+        self.retried += retry
         self.requested = (*task_modules, *answers, statistics)
         f = read_manifest(self.directory / f"{category_module}.json")
         for task_module in (*task_modules, *answers):

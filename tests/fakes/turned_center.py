@@ -56,11 +56,11 @@ class World:
             books.modules.add(manifest, self.clock.now())
         return manifest.module_id
 
-    def bring(self, category, seed, tasks=(Task.CLASSIFICATION,), owner=""):
+    def bring(self, category, seed, tasks=(Task.CLASSIFICATION,), owner="", *, retry=False):
         """Bring a teacher; `owner` names the site where it is not the category's usual one."""
         f = self.register(ModuleKind.CATEGORY, None, seed, category, owner=owner)
         gs = [self.register(ModuleKind.TASK, task, seed + 50, category, (f,), owner) for task in tasks]
-        return request_merge(self.center, site(owner or category), f, gs)[1]
+        return request_merge(self.center, site(owner or category), f, gs, retry=retry)[1]
 
     def grow(self, category, seed, tasks=(Task.CLASSIFICATION,), owner=""):
         """Bring a teacher and let all of its merges be published."""

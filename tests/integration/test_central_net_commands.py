@@ -93,6 +93,15 @@ def test_an_operator_looks_into_the_net_and_changes_it_while_it_is_served(tmp_pa
         assert (code, plan["tasks"], plan["waiting"]) == (0, [], [])
         assert run("net", "claim", "cat", "--site", "site-hen")[0] == NotFound.exit_code
 
+        (merge,) = center.bring("cow", tasks=(CLASSIFY,))
+        code, _, words = run("net", "cancel", merge.merge_key[:12])
+        assert (code, words) == (0, f"{merge.merge_key}  cow/classification is cancelled\n")
+        (merge,) = center.client("site-cow").list_merges("cow")
+        assert (merge.state, merge.reason) == (MergeState.CANCELLED, "cancelled by operator console")
+        code, _, words = run("net", "retry", merge.merge_key)
+        assert (code, "is cancelled" in words) == (MergeNotPossible.exit_code, True)
+        assert run("net", "cancel", "none-such")[0] == NotFound.exit_code
+
 
 def test_a_plan_is_shown_before_anything_runs_with_the_settings_that_were_served(tmp_path, url, run):
     settings = {} if url is None else {"registry_url": url}
@@ -110,6 +119,8 @@ def test_every_command_needs_a_center(run):
         ("net", "retire", "cat"),
         ("net", "rollback", 1),
         ("net", "claim", "cat", "--site", "site-cat"),
+        ("net", "cancel", "0"),
+        ("net", "retry", "0"),
         ("net", "lineage", "cat", "classification"),
     ):
         code, _, words = run(*arguments)

@@ -9,7 +9,15 @@ import pytest
 from fakes.turned_center import site
 
 from central.usecases.cancel_merge import cancel_merge
-from transplant.errors import MergeEngineUnavailable, RegistryUnavailable, UnexpectedFailure
+from central.usecases.retry_merge import retry_merge
+from transplant.errors import (
+    InvalidSettings,
+    MergeEngineUnavailable,
+    MergeNotPossible,
+    NotFound,
+    RegistryUnavailable,
+    UnexpectedFailure,
+)
 from transplant.types import MergeState
 
 
@@ -53,8 +61,34 @@ def test_dead_workers_are_replaced_until_the_policy_gives_up(founded):
     (status,) = founded.merges("cat")
     assert (status.state, status.attempts) == (MergeState.FAILED, 2)
     assert "out of memory" in status.reason
-    founded.bring("cat", 2)  # the site asks again
+    founded.bring("cat", 2)  # the site's agent asks again and again
+    founded.rounds()
+    assert founded.merges("cat") == [status]
+    assert len(founded.engine.submitted) == 2
+    founded.bring("cat", 2, retry=True)  # somebody at the site wants it tried once more
     assert founded.merges("cat")[0].state is MergeState.PLANNED
+    assert founded.merges("cat")[0].attempts == 0
+
+
+def test_a_merge_that_cannot_be_learned_is_not_learned_for_ever(founded, monkeypatch):
+    def no_gpu(*_args, **_kwargs):
+        raise InvalidSettings("device cuda, and no GPU is seen")
+
+    monkeypatch.setattr("central.merge.execute.learn_route", no_gpu)
+    for _ in range(5):
+        founded.bring("cat", 2)
+        founded.rounds(2)
+        founded.engine.finish()
+        founded.rounds(2)
+    assert len(founded.engine.submitted) == 1
+    (status,) = founded.merges("cat")
+    assert status.state is MergeState.FAILED
+    retry_merge(founded.center, status.merge_key[:12])  # the operator has seen to it
+    assert founded.merges("cat")[0].state is MergeState.PLANNED
+    with pytest.raises(MergeNotPossible, match="is planned"):
+        retry_merge(founded.center, status.merge_key)
+    with pytest.raises(NotFound, match="0 merges have a key"):
+        retry_merge(founded.center, "none such")
 
 
 def test_no_more_workers_than_the_engine_has_room_for(founded):

@@ -58,6 +58,7 @@ def test_founder_and_follower_end_with_reports(tmp_path, pictures, center):
         assert report["raw_bytes_kept"] == 40 * (4 * 1024 + 1)
     assert len(center.versions) == 4
     assert len(center.verdicts) == 2
+    assert center.retried == 0  # an agent only asks; to try again somebody has to want it
     settled = len(center.calls)
     run_agent(site, center, until_published=True)  # started again: nothing is shipped or asked anew
     assert {"declare", "upload", "commit", "download", "report_verdict"}.isdisjoint(center.calls[settled:])

@@ -107,6 +107,14 @@ class Merge(RuleBasedStateMachine):
     def requested_again(self):
         return self.feed(e.RequestedAgain())
 
+    @rule(target=events)
+    def site_returned(self):
+        return self.feed(e.SiteReturned(self.now))
+
+    @rule(target=events, away_s=st.floats(0, 500))
+    def center_returned(self, away_s):
+        return self.feed(e.CenterReturned(away_s))
+
     @rule(event=events)
     def doubled(self, event):
         """An event that comes twice, or much later."""
@@ -129,8 +137,11 @@ class Merge(RuleBasedStateMachine):
 
     @invariant()
     def what_has_ended_stays(self):
-        if self.before.ended and self.before.state is not MergeState.FAILED:
-            assert self.status == self.before
+        """All but what somebody asks for once more; what was judged stays judged."""
+        before = self.before
+        unjudged = before.state is MergeState.REJECTED and (before.accepted or before.unanswered)
+        if before.ended and before.state is not MergeState.FAILED and not unjudged:
+            assert self.status == before
 
     @invariant()
     def states_are_passed_in_order(self):

@@ -88,6 +88,35 @@ def test_a_failed_merge_can_be_asked_for_again_and_a_cancelled_one_cannot():
     assert after(e.CancelRequested("site a"), e.RequestedAgain()).state is MergeState.CANCELLED
 
 
+def test_what_was_kept_from_its_publication_is_published_when_somebody_asks():
+    judged = (e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(80.0, {}))
+    again = after(*judged, e.PublicationRefused("an old route would change"), e.RequestedAgain())
+    assert (again.state, again.reason) == (MergeState.VALIDATING, "")
+    assert m.outstanding(again) == (c.PublishRoute("k"),)
+    bad = after(e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(1.0, {}), e.RequestedAgain())
+    assert bad.state is MergeState.REJECTED
+
+
+def test_a_silent_site_that_is_back_is_asked_again_and_one_that_judged_is_not():
+    policy = m.GatePolicy(deadline_s=10)
+    asked = (e.EngineReady(), LEARNED, e.GatesPassed(NOW))
+    late, back = NOW + timedelta(seconds=10), NOW + timedelta(seconds=500)
+    again = after(*asked, e.TimePassed(late), e.SiteReturned(back), policy=policy)
+    assert m.outstanding(again) == (c.AwaitVerdict("k", back + timedelta(seconds=10)),)
+    judged = after(*asked, e.VerdictReported(1.0, {}), e.SiteReturned(back), policy=policy)
+    assert judged.state is MergeState.REJECTED
+    disagreed = after(e.EngineReady(), e.AdapterLearned("h", {}), e.GatesPassed(NOW), e.SiteReturned(back))
+    assert disagreed.state is MergeState.REJECTED
+
+
+def test_a_deadline_does_not_run_while_the_center_is_away():
+    policy = m.GatePolicy(deadline_s=10)
+    status = after(e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.CenterReturned(3600.0), policy=policy)
+    assert status.deadline == NOW + timedelta(seconds=3610)
+    accepted = after(e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(80.0, {}))
+    assert m.step(accepted, e.CenterReturned(3600.0), policy) == (accepted, ())
+
+
 def test_cancelling_a_learning_merge_stops_its_worker():
     status, commands = m.step(after(e.EngineReady()), e.CancelRequested("operator ann"), POLICY)
     assert status.state is MergeState.CANCELLED

@@ -144,6 +144,8 @@ def test_merges_and_verdicts(client, center):
     teacher_id, merges = client.request_merge("1" * 64, ["2" * 64])
     assert teacher_id == "1" * 64
     assert [merge.state for merge in merges] == [MergeState.PLANNED]
+    client.request_merge("1" * 64, ["2" * 64], retry=True)
+    assert center.state.retries == [False, True]
     center.state.candidates = [("4" * 64, ROUTE)]
     assert client.fetch_candidates() == [("4" * 64, ROUTE)]
     verdict = Verdict("4" * 64, {"error": 2.5}, {"error": 5.0}, {"error": 50.0}, 97)

@@ -277,10 +277,18 @@ class CentralClient:
         *,
         answers: Sequence[str] = (),
         statistics: str = "",
+        retry: bool = False,
     ) -> tuple[str, list[MergeSummary]]:
-        """Say that a teacher net is complete; returns its id and its merges so far. Idempotent."""
+        """Say that a teacher net is complete; returns its id and its merges so far. Idempotent.
+
+        With `retry` what failed is tried once more: for somebody who asks for it, never for a loop.
+        """
         request = merge_pb2.RequestMergeRequest(
-            category_module=category_module, task_modules=task_modules, answers=answers, statistics=statistics
+            category_module=category_module,
+            task_modules=task_modules,
+            answers=answers,
+            statistics=statistics,
+            retry=retry,
         )
         response = self._caller.unary(self._merge.RequestMerge, request)
         return response.teacher_id, [convert.merge_summary_from_proto(merge) for merge in response.merges]

@@ -25,33 +25,33 @@ _sym_db = _symbol_database.Default()
 from transplant.v1 import manifest_pb2 as transplant_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19transplant/v1/merge.proto\x12\rtransplant.v1\x1a\x1ctransplant/v1/manifest.proto\"i\n\x13RequestMergeRequest\x12\x17\n\x0f\x63\x61tegory_module\x18\x01 \x01(\t\x12\x14\n\x0ctask_modules\x18\x02 \x03(\t\x12\x12\n\nstatistics\x18\x03 \x01(\t\x12\x0f\n\x07\x61nswers\x18\x04 \x03(\t\"\xf3\x01\n\x0cMergeSummary\x12\x11\n\tmerge_key\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12!\n\x04task\x18\x03 \x01(\x0e\x32\x13.transplant.v1.Task\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.transplant.v1.MergeState\x12\x0c\n\x04step\x18\x05 \x01(\r\x12\x13\n\x0btotal_steps\x18\x06 \x01(\r\x12&\n\x07\x66igures\x18\x07 \x03(\x0b\x32\x15.transplant.v1.Metric\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x16\n\x0eversion_number\x18\t \x01(\x04\"W\n\x14RequestMergeResponse\x12\x12\n\nteacher_id\x18\x01 \x01(\t\x12+\n\x06merges\x18\x02 \x03(\x0b\x32\x1b.transplant.v1.MergeSummary\"%\n\x11ListMergesRequest\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\"A\n\x12ListMergesResponse\x12+\n\x06merges\x18\x01 \x03(\x0b\x32\x1b.transplant.v1.MergeSummary\"&\n\x11WatchMergeRequest\x12\x11\n\tmerge_key\x18\x01 \x01(\t\"@\n\x12WatchMergeResponse\x12*\n\x05merge\x18\x01 \x01(\x0b\x32\x1b.transplant.v1.MergeSummary\"\'\n\x12\x43\x61ncelMergeRequest\x12\x11\n\tmerge_key\x18\x01 \x01(\t\"A\n\x13\x43\x61ncelMergeResponse\x12*\n\x05merge\x18\x01 \x01(\x0b\x32\x1b.transplant.v1.MergeSummary*\xfb\x01\n\nMergeState\x12\x1b\n\x17MERGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MERGE_STATE_PLANNED\x10\x01\x12\x18\n\x14MERGE_STATE_LEARNING\x10\x02\x12\x19\n\x15MERGE_STATE_CANDIDATE\x10\x03\x12\x1a\n\x16MERGE_STATE_VALIDATING\x10\x04\x12\x19\n\x15MERGE_STATE_PUBLISHED\x10\x05\x12\x18\n\x14MERGE_STATE_REJECTED\x10\x06\x12\x19\n\x15MERGE_STATE_CANCELLED\x10\x07\x12\x16\n\x12MERGE_STATE_FAILED\x10\x08\x32\xde\x02\n\x05Merge\x12W\n\x0cRequestMerge\x12\".transplant.v1.RequestMergeRequest\x1a#.transplant.v1.RequestMergeResponse\x12Q\n\nListMerges\x12 .transplant.v1.ListMergesRequest\x1a!.transplant.v1.ListMergesResponse\x12S\n\nWatchMerge\x12 .transplant.v1.WatchMergeRequest\x1a!.transplant.v1.WatchMergeResponse0\x01\x12T\n\x0b\x43\x61ncelMerge\x12!.transplant.v1.CancelMergeRequest\x1a\".transplant.v1.CancelMergeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19transplant/v1/merge.proto\x12\rtransplant.v1\x1a\x1ctransplant/v1/manifest.proto\"x\n\x13RequestMergeRequest\x12\x17\n\x0f\x63\x61tegory_module\x18\x01 \x01(\t\x12\x14\n\x0ctask_modules\x18\x02 \x03(\t\x12\x12\n\nstatistics\x18\x03 \x01(\t\x12\x0f\n\x07\x61nswers\x18\x04 \x03(\t\x12\r\n\x05retry\x18\x05 \x01(\x08\"\xf3\x01\n\x0cMergeSummary\x12\x11\n\tmerge_key\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12!\n\x04task\x18\x03 \x01(\x0e\x32\x13.transplant.v1.Task\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.transplant.v1.MergeState\x12\x0c\n\x04step\x18\x05 \x01(\r\x12\x13\n\x0btotal_steps\x18\x06 \x01(\r\x12&\n\x07\x66igures\x18\x07 \x03(\x0b\x32\x15.transplant.v1.Metric\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x16\n\x0eversion_number\x18\t \x01(\x04\"W\n\x14RequestMergeResponse\x12\x12\n\nteacher_id\x18\x01 \x01(\t\x12+\n\x06merges\x18\x02 \x03(\x0b\x32\x1b.transplant.v1.MergeSummary\"%\n\x11ListMergesRequest\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\"A\n\x12ListMergesResponse\x12+\n\x06merges\x18\x01 \x03(\x0b\x32\x1b.transplant.v1.MergeSummary\"&\n\x11WatchMergeRequest\x12\x11\n\tmerge_key\x18\x01 \x01(\t\"@\n\x12WatchMergeResponse\x12*\n\x05merge\x18\x01 \x01(\x0b\x32\x1b.transplant.v1.MergeSummary\"\'\n\x12\x43\x61ncelMergeRequest\x12\x11\n\tmerge_key\x18\x01 \x01(\t\"A\n\x13\x43\x61ncelMergeResponse\x12*\n\x05merge\x18\x01 \x01(\x0b\x32\x1b.transplant.v1.MergeSummary*\xfb\x01\n\nMergeState\x12\x1b\n\x17MERGE_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13MERGE_STATE_PLANNED\x10\x01\x12\x18\n\x14MERGE_STATE_LEARNING\x10\x02\x12\x19\n\x15MERGE_STATE_CANDIDATE\x10\x03\x12\x1a\n\x16MERGE_STATE_VALIDATING\x10\x04\x12\x19\n\x15MERGE_STATE_PUBLISHED\x10\x05\x12\x18\n\x14MERGE_STATE_REJECTED\x10\x06\x12\x19\n\x15MERGE_STATE_CANCELLED\x10\x07\x12\x16\n\x12MERGE_STATE_FAILED\x10\x08\x32\xde\x02\n\x05Merge\x12W\n\x0cRequestMerge\x12\".transplant.v1.RequestMergeRequest\x1a#.transplant.v1.RequestMergeResponse\x12Q\n\nListMerges\x12 .transplant.v1.ListMergesRequest\x1a!.transplant.v1.ListMergesResponse\x12S\n\nWatchMerge\x12 .transplant.v1.WatchMergeRequest\x1a!.transplant.v1.WatchMergeResponse0\x01\x12T\n\x0b\x43\x61ncelMerge\x12!.transplant.v1.CancelMergeRequest\x1a\".transplant.v1.CancelMergeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transplant.v1.merge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MERGESTATE']._serialized_start=837
-  _globals['_MERGESTATE']._serialized_end=1088
+  _globals['_MERGESTATE']._serialized_start=852
+  _globals['_MERGESTATE']._serialized_end=1103
   _globals['_REQUESTMERGEREQUEST']._serialized_start=74
-  _globals['_REQUESTMERGEREQUEST']._serialized_end=179
-  _globals['_MERGESUMMARY']._serialized_start=182
-  _globals['_MERGESUMMARY']._serialized_end=425
-  _globals['_REQUESTMERGERESPONSE']._serialized_start=427
-  _globals['_REQUESTMERGERESPONSE']._serialized_end=514
-  _globals['_LISTMERGESREQUEST']._serialized_start=516
-  _globals['_LISTMERGESREQUEST']._serialized_end=553
-  _globals['_LISTMERGESRESPONSE']._serialized_start=555
-  _globals['_LISTMERGESRESPONSE']._serialized_end=620
-  _globals['_WATCHMERGEREQUEST']._serialized_start=622
-  _globals['_WATCHMERGEREQUEST']._serialized_end=660
-  _globals['_WATCHMERGERESPONSE']._serialized_start=662
-  _globals['_WATCHMERGERESPONSE']._serialized_end=726
-  _globals['_CANCELMERGEREQUEST']._serialized_start=728
-  _globals['_CANCELMERGEREQUEST']._serialized_end=767
-  _globals['_CANCELMERGERESPONSE']._serialized_start=769
-  _globals['_CANCELMERGERESPONSE']._serialized_end=834
-  _globals['_MERGE']._serialized_start=1091
-  _globals['_MERGE']._serialized_end=1441
+  _globals['_REQUESTMERGEREQUEST']._serialized_end=194
+  _globals['_MERGESUMMARY']._serialized_start=197
+  _globals['_MERGESUMMARY']._serialized_end=440
+  _globals['_REQUESTMERGERESPONSE']._serialized_start=442
+  _globals['_REQUESTMERGERESPONSE']._serialized_end=529
+  _globals['_LISTMERGESREQUEST']._serialized_start=531
+  _globals['_LISTMERGESREQUEST']._serialized_end=568
+  _globals['_LISTMERGESRESPONSE']._serialized_start=570
+  _globals['_LISTMERGESRESPONSE']._serialized_end=635
+  _globals['_WATCHMERGEREQUEST']._serialized_start=637
+  _globals['_WATCHMERGEREQUEST']._serialized_end=675
+  _globals['_WATCHMERGERESPONSE']._serialized_start=677
+  _globals['_WATCHMERGERESPONSE']._serialized_end=741
+  _globals['_CANCELMERGEREQUEST']._serialized_start=743
+  _globals['_CANCELMERGEREQUEST']._serialized_end=782
+  _globals['_CANCELMERGERESPONSE']._serialized_start=784
+  _globals['_CANCELMERGERESPONSE']._serialized_end=849
+  _globals['_MERGE']._serialized_start=1106
+  _globals['_MERGE']._serialized_end=1456
 # @@protoc_insertion_point(module_scope)

@@ -30,16 +30,18 @@ MERGE_STATE_CANCELLED: MergeState
 MERGE_STATE_FAILED: MergeState
 
 class RequestMergeRequest(_message.Message):
-    __slots__ = ("category_module", "task_modules", "statistics", "answers")
+    __slots__ = ("category_module", "task_modules", "statistics", "answers", "retry")
     CATEGORY_MODULE_FIELD_NUMBER: _ClassVar[int]
     TASK_MODULES_FIELD_NUMBER: _ClassVar[int]
     STATISTICS_FIELD_NUMBER: _ClassVar[int]
     ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
     category_module: str
     task_modules: _containers.RepeatedScalarFieldContainer[str]
     statistics: str
     answers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, category_module: _Optional[str] = ..., task_modules: _Optional[_Iterable[str]] = ..., statistics: _Optional[str] = ..., answers: _Optional[_Iterable[str]] = ...) -> None: ...
+    retry: bool
+    def __init__(self, category_module: _Optional[str] = ..., task_modules: _Optional[_Iterable[str]] = ..., statistics: _Optional[str] = ..., answers: _Optional[_Iterable[str]] = ..., retry: _Optional[bool] = ...) -> None: ...
 
 class MergeSummary(_message.Message):
     __slots__ = ("merge_key", "category", "task", "state", "step", "total_steps", "figures", "reason", "version_number")
