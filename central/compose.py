@@ -14,7 +14,7 @@ import torch
 from central.admission.desk import AdmissionDesk
 from central.admission.examiner import ProcessExaminer
 from central.audit.noted_head import HeadNotes
-from central.home import identity_folder, registry_of, store_place
+from central.home import identity_folder, last_alive, note_alive, registry_of, store_place
 from central.identity.renewal import Renewals
 from central.identity.server_tls import ServerTls
 from central.merge.public_images import keep_public_images
@@ -28,6 +28,7 @@ from central.servicers.call_limits import CallLimits
 from central.servicers.server import CentralServer
 from central.serving_watch import ServingWatch
 from central.usecases.center import Center
+from central.usecases.extend_deadlines import extend_deadlines
 from central.usecases.part_files import PartFiles
 from central.usecases.reap import reap
 from transplant.artifact.digest import sha256_hex
@@ -120,7 +121,7 @@ class Serving:
         self._desk = threading.Thread(target=desk.run, args=(self._stop,), name="admission")
         self._lock = self._registry.serving_lock()
         self._notes = HeadNotes(settings.home, self._registry)
-        self._watch = ServingWatch(self._lock, self._notes, give_up)
+        self._watch = ServingWatch(self._lock, self._notes, give_up, alive=self._note_alive)
         store = self._center.store
         clear = store.clear_incoming if isinstance(store, LocalBlobStore) else lambda: 0  # S3 keeps no files
         self._reaper = Reaper(self._center, clear)
@@ -146,6 +147,8 @@ class Serving:
         self._registry.take_over(self._lock)
         self._began = True
         self._notes.start()
+        extend_deadlines(self._center, last_alive(self._settings.home))
+        self._note_alive()
         document = self._settings.document()
         self._tell(Action.SERVE_STARTED, settings_sha256=sha256_hex(document))
         self._watch.start()
@@ -185,6 +188,9 @@ class Serving:
         self._lock.release()
         self._registry.close()
         log.info("stopped")
+
+    def _note_alive(self) -> None:
+        note_alive(self._settings.home, self._center.clock.now())
 
     def _tell(self, action: Action, **detail: str) -> None:
         with self._registry.write() as books:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from central.identity.files import IdentityFolder
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from central.settings import CentralSettings
 
 _LOCK = "serve.lock"
+_ALIVE = "serve.alive"
 
 
 def identity_folder(home: Path) -> IdentityFolder:
@@ -97,3 +100,23 @@ def only_serve(home: Path) -> Generator[None]:
 def is_serving(home: Path) -> bool:
     """Tell whether a `serve` holds the lock of a home."""
     return is_locked(home / _LOCK)
+
+
+def note_alive(home: Path, at: datetime) -> None:
+    """Note that a center serves this home at `at`; what is lost with a power cut is a look, no more.
+
+    Raises:
+        StorageFull: if the disk is full.
+    """
+    path = home / _ALIVE
+    with storage_errors(path):
+        path.touch()
+        os.utime(path, (at.timestamp(), at.timestamp()))
+
+
+def last_alive(home: Path) -> datetime | None:
+    """Return when a center served this home last; None where that was never noted."""
+    try:
+        return datetime.fromtimestamp((home / _ALIVE).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None

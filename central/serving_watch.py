@@ -1,4 +1,4 @@
-"""A thread beside the serving: keeps the registry's lock, and notes the audit log's head."""
+"""A thread beside the serving: keeps the registry's lock, notes the audit log's head and that it serves."""
 
 from __future__ import annotations
 
@@ -27,14 +27,21 @@ class ServingWatch:
         notes: started already.
         give_up: called when another center has taken the lock, once: this one has to stop.
         every_s: pause between two looks. Entries newer than that are not noted when a center is killed.
+        alive: called at each look, to note that this center still serves.
     """
 
     def __init__(
-        self, lock: ServingLock, notes: HeadNotes, give_up: Callable[[], None], every_s: float | None = None
+        self,
+        lock: ServingLock,
+        notes: HeadNotes,
+        give_up: Callable[[], None],
+        every_s: float | None = None,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
         self._lock = lock
         self._notes = notes
         self._give_up = give_up
+        self._alive = alive
         self._every_s = _EVERY_S if every_s is None else every_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="serving-watch")
@@ -56,6 +63,7 @@ class ServingWatch:
             try:
                 self._lock.keep()
                 self._notes.note()
+                self._alive()
                 trouble = ""
             except AlreadyServing as error:
                 log.error("giving up: %s", error)  # noqa: TRY400 - no bug of ours
