@@ -18,8 +18,10 @@ Every sha256 must be equal.
 from __future__ import annotations
 
 import platform
+import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -35,7 +37,6 @@ from transplant.types import NetVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from torch import Tensor, nn
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 PROBE_IMAGES = 8
 PROBE_SEED = 20190106
+_LONGEST = 255
 
 
 class Shelf(Protocol):
@@ -159,9 +161,24 @@ def check_answers(route: Route, shelf: Shelf, known: KnownAnswers | None = None)
 
 
 def numerics() -> str:
-    """Name what decides the last bits of a float: two machines that differ here may round otherwise."""
+    """Name what decides the last bits of a float: two machines that differ here may round otherwise.
+
+    The processor's model is part of it: the libraries behind torch choose their kernels and the size of
+    their blocks by it, so a center that moved to another machine must not be held to the old one's bits.
+    """
     capability = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__} {platform.machine()} {capability} threads {torch.get_num_threads()}"
+    told = f"torch {torch.__version__} {platform.machine()} {capability} threads {torch.get_num_threads()}"
+    return f"{told} {processor()}"[:_LONGEST]
+
+
+@cache
+def processor() -> str:
+    """Return the processor's model as the operating system calls it; "" where it does not say."""
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text("utf-8", "replace"), re.M)
+    except OSError:
+        found = None
+    return platform.processor() if found is None else found[1].strip()
 
 
 def _answers(version: NetVersion, shelf: Shelf) -> dict[str, Tensor]:
