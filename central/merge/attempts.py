@@ -60,7 +60,8 @@ _FINAL: Mapping[Ending, tuple[Standing, str]] = MappingProxyType(
         ),
         Ending.DAMAGED: (
             Standing.DAMAGED,
-            "its publication would have changed what is published: `transplant-central fsck` says more",
+            "it was accepted, and its publication refused: `transplant-central fsck` tells what is damaged, "
+            f"`{RETRY_COMMAND} KEY` publishes it once that is mended",
         ),
     }
 )

@@ -66,7 +66,14 @@ class Outdone:
 
 @dataclass(frozen=True)
 class PublicationRefused:
-    """The candidate passed its gates, and its publication would change what is published."""
+    """The candidate passed its gates, and there is no place for it in the net any more."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class PublicationPostponed:
+    """An accepted candidate cannot be published now, by no fault of its own: it is tried again."""
 
     reason: str
 
@@ -132,6 +139,7 @@ Event = (
     | GatesPassed
     | GatesFailed
     | Outdone
+    | PublicationPostponed
     | PublicationRefused
     | VerdictReported
     | TimePassed

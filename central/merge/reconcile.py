@@ -11,6 +11,7 @@ meanwhile is published together, in one version.
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from central.merge.commands import AwaitVerdict, CheckCandidate, KeepLearning, PublishRoute, StartWhenFree
@@ -23,7 +24,7 @@ from central.merge.turns import Turns
 from central.usecases.check_candidate import check_candidate
 from central.usecases.move_merge import feed, move_merge
 from central.usecases.plan_merges import plan_merges
-from central.usecases.publish_version import publish_version
+from central.usecases.publish_accepted import publish_accepted
 from transplant.errors import MergeEngineUnavailable, TransplantError
 
 if TYPE_CHECKING:
@@ -253,16 +254,12 @@ class Reconciler:
         ]  # fmt: skip
         if not ready or (not self._publishing.due() and len(ready) < len(self._open)):
             return
-        keys = [merge.task.key for merge in ready]
-        try:
-            with self._publishing:
-                publish_version(self._center, keys)
-        except TransplantError as error:
-            log.warning("%d routes are not published yet: %s: %s", len(keys), error.code(), error)
-            self._not_before_s |= dict.fromkeys(keys, now_s + _RETRY_S)
-        except Exception:
-            log.exception("%d routes are not published yet", len(keys))
-            self._not_before_s |= dict.fromkeys(keys, now_s + _RETRY_S)
+        units: defaultdict[str, list[str]] = defaultdict(list)
+        for merge in ready:
+            units[merge.teacher_id if merge.task.identity else merge.task.key].append(merge.task.key)
+        with self._publishing:
+            waiting = publish_accepted(self._center, tuple(units.values()))
+        self._not_before_s |= dict.fromkeys(waiting, now_s + _RETRY_S)
 
     def _is_whole(self, merge: StoredMerge) -> bool:
         """Tell whether all that has to join the net with this merge is accepted."""

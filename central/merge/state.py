@@ -37,6 +37,7 @@ from central.merge.events import (
     GatesPassed,
     LearningFailed,
     Outdone,
+    PublicationPostponed,
     PublicationRefused,
     RequestedAgain,
     SiteReturned,
@@ -46,6 +47,8 @@ from central.merge.events import (
     WorkerDied,
 )
 from transplant.types import MergeState
+
+_UNJUDGED = "published without the site's verdict"
 
 ENDED = frozenset({MergeState.PUBLISHED, MergeState.REJECTED, MergeState.CANCELLED, MergeState.FAILED})
 
@@ -202,6 +205,8 @@ def _after_learning(status: MergeStatus, event: Event, policy: GatePolicy) -> Me
 
 def _after_candidate(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
     match event:
+        case PublicationPostponed(reason=reason) if status.accepted:
+            return replace(status, reason=reason)
         case GatesPassed() if status.identity:
             return replace(status, accepted=True)  # the teacher itself: no site needs to measure it again
         case GatesPassed(at=at):
@@ -211,7 +216,7 @@ def _after_candidate(status: MergeStatus, event: Event, policy: GatePolicy) -> M
         case Outdone(reason=reason) if not status.accepted:
             return replace(status, state=MergeState.REJECTED, reason=reason)
         case VersionPublished(number=number) if status.accepted:
-            return replace(status, state=MergeState.PUBLISHED, version_number=number)
+            return _published(status, number)
         case _:
             return status
 
@@ -227,8 +232,16 @@ def _gate_on_agreement(status: MergeStatus, at: datetime, policy: GatePolicy) ->
     return replace(status, state=MergeState.VALIDATING, deadline=_deadline(at, policy))
 
 
+def _published(status: MergeStatus, number: int) -> MergeStatus:
+    unjudged = not status.identity and status.unanswered
+    reason = _UNJUDGED if unjudged else ""
+    return replace(status, state=MergeState.PUBLISHED, version_number=number, reason=reason)
+
+
 def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> MergeStatus:
     match event:
+        case PublicationPostponed(reason=reason) if status.accepted:
+            return replace(status, reason=reason)
         case VerdictReported(closed=closed, figures=figures, standing=standing) if not status.accepted:
             merged = {**status.figures, **figures, "closed": closed}
             if standing is not None and not closed >= standing:
@@ -250,7 +263,7 @@ def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> 
             not status.accepted and status.deadline is not None and at >= status.deadline
         ):
             if policy.after_deadline == "publish" and not status.refined:
-                return replace(status, accepted=True, reason="published without the site's verdict")
+                return replace(status, accepted=True, reason=_UNJUDGED)
             reason = f"no verdict from the site within {policy.deadline_s:g} s"
             return replace(status, state=MergeState.REJECTED, reason=reason)
         case GatesFailed(reason=reason) | PublicationRefused(reason=reason):
@@ -258,6 +271,6 @@ def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> 
         case Outdone(reason=reason) if not status.accepted:
             return replace(status, state=MergeState.REJECTED, reason=reason)
         case VersionPublished(number=number) if status.accepted:
-            return replace(status, state=MergeState.PUBLISHED, version_number=number)
+            return _published(status, number)
         case _:
             return status

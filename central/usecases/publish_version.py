@@ -10,7 +10,6 @@ from central.registry.events_book import ROUTE_REPLACED
 from central.usecases.append_version import VersionChange, append_version, following
 from central.usecases.move_merge import move_merge
 from central.usecases.read_merges import route_of
-from transplant.errors import ForgettingDetected
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +29,11 @@ def publish_version(center: Center, merge_keys: Sequence[str]) -> NetVersion | N
     another one's) was beside it until now, and is no part of the new version; earlier versions keep it.
     Merges that are published already, cancelled or not accepted are left out; where none is left,
     nothing happens and None is returned. One caller at a time (the merge loop) publishes.
-    A merge that would change anything that the version keeps is rejected and not published.
+
+    Raises:
+        ForgettingDetected: if something of the net is not as it was published; nothing is published then.
+            That is never the newcomers' doing, for all that is held to a record is older than they are.
+        RegistryDamaged: if a module cannot be read.
     """
     with center.registry.read() as books:
         found = [m for m in map(books.merges.get, merge_keys) if m.status.accepted and not m.status.ended]
@@ -56,15 +59,7 @@ def publish_version(center: Center, merge_keys: Sequence[str]) -> NetVersion | N
         return True
 
     told = {"merges": [merge.task.key for merge in merges]}
-    try:
-        if not append_version(center, change, record, told=told | _replaced(change)):
-            return None
-    except ForgettingDetected as error:
-        log.error("version %d is not published: %s", version.number, error)  # noqa: TRY400 - no bug of ours
-        with center.registry.write() as books:
-            for merge in merges:
-                move_merge(center, books, merge.task.key, PublicationRefused(str(error)))
-        center.bell.ring()
+    if not append_version(center, change, record, told=told | _replaced(change)):
         return None
     log.info("published version %d with %d routes", version.number, len(version.routes))
     return version

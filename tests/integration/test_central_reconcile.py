@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fakes.turned_center import accept
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from central.merge.state import outstanding
 from central.registry.tables import ProbeDigestRow
@@ -64,6 +64,7 @@ def test_a_rotten_old_module_stops_the_publication(founded):
     founded.rounds()
     assert founded.newest().number == 1
     assert not founded.merges("cat")[0].ended
+    assert old[:12] in founded.merges("cat")[0].reason
     path.write_bytes(good)  # the operator puts it back
     founded.clock.advance(60)
     founded.rounds()
@@ -80,9 +81,57 @@ def test_a_route_that_answers_otherwise_than_recorded_is_not_published(founded):
     accept(founded, "cat")
     founded.rounds()
     (status,) = founded.merges("cat")
-    assert status.state is MergeState.REJECTED
+    # The candidate has no part in it: what differs from its record is an old route, or the machine.
+    assert (status.state, status.accepted) == (MergeState.VALIDATING, True)
     assert "answers otherwise than when it was published" in status.reason
     assert founded.newest().number == 1
+    for _ in range(3):
+        founded.clock.advance(60)
+        founded.rounds()
+    assert founded.merges("cat") == [status]  # said once
+    assert founded.newest().number == 1
+    with founded.registry.write() as books:  # the operator has found out, and mended the record
+        books.session.execute(delete(ProbeDigestRow))
+    founded.clock.advance(60)
+    founded.rounds()
+    (status,) = founded.merges("cat")
+    assert (status.state, status.reason, founded.newest().number) == (MergeState.PUBLISHED, "", 2)
+
+
+def test_a_center_on_another_processor_is_not_held_to_the_old_ones_bits(founded, monkeypatch):
+    with founded.registry.write() as books:
+        books.session.execute(update(ProbeDigestRow).values(logits_sha256="0" * 64))
+    monkeypatch.setattr("central.merge.forgetting.processor", lambda: "another make of processor")
+    founded.revive()
+    founded.grow("cat", 2)
+    assert founded.newest().number == 2
+
+
+def test_a_lost_blob_of_one_newcomer_holds_up_no_other(founded):
+    categories = ("cat", "cow", "hen", "emu")
+    for index, category in enumerate(categories):
+        founded.bring(category, 2 + index)
+    while any(status.state is not MergeState.VALIDATING for c in categories for status in founded.merges(c)):
+        founded.rounds(2)
+        founded.engine.finish()
+    for category in categories:
+        accept(founded, category)
+    (hen,) = founded.merges("hen")
+    with founded.registry.read() as books:
+        path = founded.center.store.path_of(books.modules.get(hen.adapter).payload_sha256)
+    good = path.read_bytes()
+    path.unlink()
+    founded.clock.advance(60)
+    founded.rounds()
+    assert {route.category for route in founded.newest().routes} == {"dog", "cat", "cow", "emu"}
+    (hen,) = founded.merges("hen")
+    assert (hen.state, hen.accepted) == (MergeState.VALIDATING, True)
+    assert f"the store has lost the payload of module {hen.adapter[:12]}" in hen.reason
+    path.write_bytes(good)  # the operator puts it back
+    founded.clock.advance(60)
+    founded.rounds()
+    (hen,) = founded.merges("hen")
+    assert (hen.state, hen.reason) == (MergeState.PUBLISHED, "")
 
 
 def test_a_candidate_that_is_not_finite_is_rejected(founded):

@@ -86,6 +86,10 @@ class Merge(RuleBasedStateMachine):
     def publication_refused(self):
         return self.feed(e.PublicationRefused("something old would change"))
 
+    @rule(target=events)
+    def publication_postponed(self):
+        return self.feed(e.PublicationPostponed("a blob is lost"))
+
     @rule(target=events, closed=st.floats(-100, 150))
     def verdict(self, closed):
         return self.feed(e.VerdictReported(closed, {}))

@@ -88,6 +88,26 @@ def test_a_failed_merge_can_be_asked_for_again_and_a_cancelled_one_cannot():
     assert after(e.CancelRequested("site a"), e.RequestedAgain()).state is MergeState.CANCELLED
 
 
+def test_an_accepted_candidate_that_has_to_wait_says_why_and_stays_accepted():
+    unjudged = m.GatePolicy(deadline_s=10, after_deadline="publish")
+    asked = (e.EngineReady(), LEARNED, e.GatesPassed(NOW))
+    for events, policy, why in (
+        ((*asked, e.VerdictReported(80.0, {})), POLICY, ""),
+        (
+            (*asked, e.TimePassed(NOW + timedelta(seconds=10))),
+            unjudged,
+            "published without the site's verdict",
+        ),
+    ):
+        waiting = after(*events, e.PublicationPostponed("a blob is lost"), policy=policy)
+        assert (waiting.accepted, waiting.reason) == (True, "a blob is lost")
+        assert m.outstanding(waiting) == (c.PublishRoute("k"),)
+        published, _ = m.step(waiting, e.VersionPublished(2), policy)
+        assert (published.state, published.reason) == (MergeState.PUBLISHED, why)
+    early = after(*asked)
+    assert m.step(early, e.PublicationPostponed("a blob is lost"), POLICY) == (early, ())
+
+
 def test_what_was_kept_from_its_publication_is_published_when_somebody_asks():
     judged = (e.EngineReady(), LEARNED, e.GatesPassed(NOW), e.VerdictReported(80.0, {}))
     again = after(*judged, e.PublicationRefused("an old route would change"), e.RequestedAgain())
