@@ -94,6 +94,10 @@ def serve(
         float | None,
         typer.Option(help="Percent of the way from floor to teacher that a route must close at its site."),
     ] = None,
+    replacement_tolerance: Annotated[
+        float | None,
+        typer.Option(help="By how much less a site's newer route may close than the one that it replaces."),
+    ] = None,
     validation_deadline_s: Annotated[
         float | None, typer.Option(help="How long a site may take for its verdict.")
     ] = None,

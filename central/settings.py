@@ -90,6 +90,7 @@ class CentralSettings(BaseSettings):
     validation_deadline_s: Annotated[float, Field(gt=0)] = 3600.0
     after_deadline: Literal["reject", "publish"] = "reject"
     attempts: Count = 3
+    replacement_tolerance: Percent = 5.0
     unsigned_verdicts: Literal["refuse", "accept"] = "refuse"
 
     payload_limit_bytes: Count = 2 << 30
@@ -219,6 +220,7 @@ class CentralSettings(BaseSettings):
                 deadline_s=self.validation_deadline_s,
                 after_deadline=self.after_deadline,
                 attempts=self.attempts,
+                replacement_tolerance=self.replacement_tolerance,
                 unsigned_verdicts=self.unsigned_verdicts,
             ),
             limits=Limits(payload_bytes=self.payload_limit_bytes),

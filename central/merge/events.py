@@ -82,7 +82,7 @@ class PublicationPostponed:
 class VerdictReported:
     """The owning site measured the candidate; `closed` is percent of the way from floor to teacher.
 
-    `standing` is what it measured of the published route that a refined candidate came from.
+    `standing` is what the published route closes that the candidate would take the place of, if there is one.
     """
 
     closed: float
@@ -92,9 +92,10 @@ class VerdictReported:
 
 @dataclass(frozen=True)
 class TimePassed:
-    """It is now `at`."""
+    """It is now `at`; `replaces` tells whether the candidate would take the place of a published route."""
 
     at: datetime
+    replaces: bool = False
 
 
 @dataclass(frozen=True)

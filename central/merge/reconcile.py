@@ -25,6 +25,7 @@ from central.usecases.check_candidate import check_candidate
 from central.usecases.move_merge import feed, move_merge
 from central.usecases.plan_merges import plan_merges
 from central.usecases.publish_accepted import publish_accepted
+from central.usecases.read_merges import replaced_by
 from transplant.errors import MergeEngineUnavailable, TransplantError
 
 if TYPE_CHECKING:
@@ -194,7 +195,9 @@ class Reconciler:
             case AwaitVerdict(deadline=deadline):
                 now = self._center.clock.now()
                 if now >= deadline:
-                    feed(self._center, key, TimePassed(now))
+                    with self._center.registry.read() as books:
+                        replaces = replaced_by(books.versions.newest(), merge) is not None
+                    feed(self._center, key, TimePassed(now, replaces))
             case _:
                 log.error("nothing is known about %s", command)
 

@@ -63,8 +63,11 @@ class GatePolicy:
         minimum_closed: percent of the way from the floor to the teacher that the candidate must close
             on the owning site's data (gate 3).
         deadline_s: how long the owning site may take for its verdict.
-        after_deadline: what happens to a candidate without a verdict.
+        after_deadline: what happens to a candidate without a verdict; one that would take the place of a
+            published route is never published without.
         attempts: how often a merge is started before its worker's deaths count as a failure.
+        replacement_tolerance: by how many percent of that way a site's newer route may close less than the
+            published one that it takes the place of; a refined route may not at all.
         unsigned_verdicts: what happens to a verdict without a signature (sites of earlier releases do not
             sign): it is refused with a message that says so, or counts and is marked as unsigned.
     """
@@ -74,6 +77,7 @@ class GatePolicy:
     deadline_s: float = 3600.0
     after_deadline: Literal["reject", "publish"] = "reject"
     attempts: int = 3
+    replacement_tolerance: float = 5.0
     unsigned_verdicts: Literal["refuse", "accept"] = "refuse"
 
 
@@ -244,7 +248,8 @@ def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> 
             return replace(status, reason=reason)
         case VerdictReported(closed=closed, figures=figures, standing=standing) if not status.accepted:
             merged = {**status.figures, **figures, "closed": closed}
-            if standing is not None and not closed >= standing:
+            slack = 0.0 if status.refined else policy.replacement_tolerance
+            if standing is not None and not closed >= standing - slack:
                 reason = (
                     f"on the site's data the route closes {closed:.1f} % of the way from the floor to the "
                     f"teacher, and {standing:.1f} % as it is published: that one stays"
@@ -259,10 +264,10 @@ def _after_validating(status: MergeStatus, event: Event, policy: GatePolicy) -> 
             return replace(status, state=MergeState.REJECTED, figures=merged, reason=reason)
         case CenterReturned(away_s=away_s) if not status.accepted and status.deadline is not None:
             return replace(status, deadline=status.deadline + timedelta(seconds=away_s))
-        case TimePassed(at=at) if (
+        case TimePassed(at=at, replaces=replaces) if (
             not status.accepted and status.deadline is not None and at >= status.deadline
         ):
-            if policy.after_deadline == "publish" and not status.refined:
+            if policy.after_deadline == "publish" and not (status.refined or replaces):
                 return replace(status, accepted=True, reason=_UNJUDGED)
             reason = f"no verdict from the site within {policy.deadline_s:g} s"
             return replace(status, state=MergeState.REJECTED, reason=reason)

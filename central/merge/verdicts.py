@@ -29,6 +29,22 @@ def closed_percent(task: Task, verdict: Verdict) -> float:
     return 100 * gap_closed(task, verdict.teacher, verdict.transplanted, verdict.floor)
 
 
+def standing_percent(task: Task, verdict: Verdict, published: Mapping[str, float]) -> float | None:
+    """Return what a route that is published already closes, by the floor and the teacher of a verdict.
+
+    A percentage of an older, worse teacher would say nothing beside one of a newer, better one: what the
+    published route measured is put on the newcomer's scale.
+
+    Args:
+        task: of both routes.
+        verdict: of the route that would take its place.
+        published: measures of the published one, by name; None is returned if the deciding one is missing.
+    """
+    if DECIDING_MEASURE[task] not in published:
+        return None
+    return 100 * gap_closed(task, verdict.teacher, dict(published), verdict.floor)
+
+
 def flat_figures(verdict: Verdict) -> dict[str, float]:
     """Return every figure of a verdict under one dotted name ("teacher.error", "floor.iou")."""
     figures = {f"{who}.{name}": value for who, part in _parts(verdict) for name, value in part.items()}

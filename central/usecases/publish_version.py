@@ -9,7 +9,7 @@ from central.merge.events import PublicationRefused, VersionPublished
 from central.registry.events_book import ROUTE_REPLACED
 from central.usecases.append_version import VersionChange, append_version, following
 from central.usecases.move_merge import move_merge
-from central.usecases.read_merges import route_of
+from central.usecases.read_merges import replaced_by, route_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,11 +66,18 @@ def publish_version(center: Center, merge_keys: Sequence[str]) -> NetVersion | N
 
 
 def _outlived(center: Center, base: NetVersion | None, merge: StoredMerge) -> bool:
-    """Tell whether a refined route comes too late: the one that it came from left the net; it is refused."""
+    """Tell whether a route comes too late, and refuse it then.
+
+    A refined one where what it came from left the net; an unmeasured one where another took its place.
+    """
     of = merge.task.refined_from
-    if not of or (base is not None and any(route.merge_key == of for route in base.routes)):
+    reason = ""
+    if of and (base is None or all(route.merge_key != of for route in base.routes)):
+        reason = "the route that was refined is not in the net any more"
+    elif not merge.task.identity and merge.status.unanswered and replaced_by(base, merge) is not None:
+        reason = "it has no verdict, and a route was published meanwhile whose place it would take"
+    if not reason:
         return False
-    reason = "the route that was refined is not in the net any more"
     with center.registry.write() as books:
         move_merge(center, books, merge.task.key, PublicationRefused(reason))
     center.bell.ring()

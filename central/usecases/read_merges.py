@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from central.registry.registry import Books
     from central.registry.values import StoredMerge
     from central.usecases.center import Center
-    from transplant.types import Task
+    from transplant.types import NetVersion, Task
 
 _HEARTBEAT_S = 1.0
 _WEIGHTS = (
@@ -94,6 +94,15 @@ def visible_merge(books: Books, caller: Identity, merge_key: str) -> StoredMerge
     if not may_see(caller, merge):
         raise NotFound(f"no merge {merge_key[:80]}")
     return merge
+
+
+def replaced_by(version: NetVersion | None, merge: StoredMerge) -> Route | None:
+    """Return the route of a version whose place a merge's route would take."""
+    place = merge.task.category, merge.task.task
+    for route in () if version is None else version.routes:
+        if (route.category, route.task) == place and route.merge_key != merge.task.key:
+            return route
+    return None
 
 
 def merge_named(books: Books, name: str) -> StoredMerge:

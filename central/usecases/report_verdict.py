@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from central.merge.events import Event, Outdone, VerdictReported
-from central.merge.verdicts import checked_verdict, closed_percent, flat_figures
+from central.merge.verdicts import (
+    checked_verdict,
+    closed_percent,
+    flat_figures,
+    standing_percent,
+    verdict_of,
+)
 from central.registry.audit_book import Action, actor_of
 from central.usecases.plan_merges import move_and_plan
+from central.usecases.read_merges import replaced_by
+from transplant.artifact.manifest import parse_manifest
 from transplant.errors import MergeNotPossible, NotFound, SignatureInvalid
 from transplant.rpc.verdict_signature import check_signature
 from transplant.types import MergeState
@@ -17,6 +25,8 @@ if TYPE_CHECKING:
     from central.registry.values import SignedVerdict, StoredMerge
     from central.usecases.center import Center
     from transplant.types import Identity, Verdict
+
+_VALIDATION = "validation_"
 
 
 def report_verdict(
@@ -57,9 +67,10 @@ def report_verdict(
             figures=figures,
             signed=signed is not None,
         )
-        event: Event = VerdictReported(closed, figures)
         if merge.task.refinement:
             event = _beside_the_published(books, merge, closed, figures)
+        else:
+            event = VerdictReported(closed, figures, _standing(books, merge, verdict))
         after = move_and_plan(center, books, verdict.merge_key, event)
     center.bell.ring()
     return after.state
@@ -74,6 +85,37 @@ def _beside_the_published(
     if version is None or all(route.merge_key != base for route in version.routes):
         return Outdone("the route that was refined is not in the net any more")
     return VerdictReported(closed, figures, books.merges.get(base).status.figures.get("closed"))
+
+
+def _standing(books: Books, merge: StoredMerge, verdict: Verdict) -> float | None:
+    """Return what the route closes whose place the candidate would take; None where there is no such measure.
+
+    Another site's route was measured on other data, and is replaced because the operator gave its category
+    away; one that another teacher supervised gives way to the category's own.
+    """
+    route = replaced_by(books.versions.newest(), merge)
+    if route is None:
+        return None
+    old = books.merges.get(route.merge_key)
+    if old.task.site != merge.task.site or old.task.supervised_by is not None:
+        return None
+    measured = verdict_of(old.task.key, old.status.figures).transplanted
+    if old.task.identity:  # never validated: it is the teacher, whose site measured it when it was trained
+        measured = _validated(books, old)
+    standing = standing_percent(merge.task.task, verdict, measured)
+    return 100.0 if standing is None and old.task.identity else standing
+
+
+def _validated(books: Books, merge: StoredMerge) -> dict[str, float]:
+    """Return what a teacher's manifest says of its own validation."""
+    teacher = next(each for each in books.teachers.all() if each.teacher_id == merge.teacher_id)
+    task_module = dict(teacher.task_modules).get(merge.task.task)
+    metrics = {} if task_module is None else parse_manifest(books.modules.get(task_module).manifest).metrics
+    return {
+        name.removeprefix(_VALIDATION): value
+        for name, value in metrics.items()
+        if name.startswith(_VALIDATION)
+    }
 
 
 def _check_signed(center: Center, caller: Identity, verdict: Verdict, signed: SignedVerdict | None) -> None:

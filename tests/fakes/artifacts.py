@@ -27,6 +27,7 @@ def sealed(
     category: str = "dog",
     encoding: Encoding = Encoding.F32,
     transfer_forbidden: bool = False,
+    metrics: dict[str, float] | None = None,
 ) -> tuple[Manifest, bytes]:
     """Return a sealed module with seeded random weights."""
     with torch.random.fork_rng(devices=[]):
@@ -39,7 +40,7 @@ def sealed(
         kind=kind,
         task=task,
         architecture=architecture,
-        metrics={"error": 3.25},
+        metrics={"error": 3.25} if metrics is None else metrics,
         training=TrainingRecord(sample_count=120, raw_bytes=368_640, seed=seed, epochs=2),
         parents=parents,
         encoding=encoding,

@@ -49,17 +49,20 @@ class World:
             for category in categories:
                 admit_site(books, self.clock, f"site-{category}", (category,))
 
-    def register(self, kind, task, seed, category, parents=(), owner=""):
-        manifest, payload = sealed(kind, task, TINY, seed, parents, f"site-{owner or category}", category)
+    def register(self, kind, task, seed, category, parents=(), owner="", metrics=None):
+        who = f"site-{owner or category}"
+        manifest, payload = sealed(kind, task, TINY, seed, parents, who, category, metrics=metrics)
         self.center.store.put_bytes(payload)
         with self.registry.write() as books:
             books.modules.add(manifest, self.clock.now())
         return manifest.module_id
 
-    def bring(self, category, seed, tasks=(Task.CLASSIFICATION,), owner="", *, retry=False):
+    def bring(self, category, seed, tasks=(Task.CLASSIFICATION,), owner="", *, retry=False, metrics=None):
         """Bring a teacher; `owner` names the site where it is not the category's usual one."""
         f = self.register(ModuleKind.CATEGORY, None, seed, category, owner=owner)
-        gs = [self.register(ModuleKind.TASK, task, seed + 50, category, (f,), owner) for task in tasks]
+        gs = [
+            self.register(ModuleKind.TASK, task, seed + 50, category, (f,), owner, metrics) for task in tasks
+        ]
         return request_merge(self.center, site(owner or category), f, gs, retry=retry)[1]
 
     def grow(self, category, seed, tasks=(Task.CLASSIFICATION,), owner=""):
