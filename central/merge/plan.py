@@ -19,6 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from central.merge.attempts import finality, given_up, next_round
+from central.merge.founding import before_founding, founder_of, no_module
 from central.merge.hosts import Hosts
 from central.merge.learners import Learners
 from central.merge.situation import (
@@ -48,27 +49,13 @@ if TYPE_CHECKING:
 def plan(situation: Situation, policy: PlanPolicy) -> Plan:
     """Return the merges to add now; called again after every change, it adds none once all is planned."""
     if not situation.routes:
-        return Plan(tuple(_founding(situation, policy)), tuple(_before_founding(situation)))
+        return Plan(tuple(_founding(situation, policy)), tuple(before_founding(situation, policy)))
     growth = _Growth(situation, policy)
     growth.grow()
     if policy.supervisors:
         found = supervised(situation, policy, growth.hosts, growth.learners)
         return Plan((*growth.tasks, *found.tasks), (*growth.waiting, *found.waiting))
     return Plan(tuple(growth.tasks), tuple(growth.waiting))
-
-
-def founder_of(situation: Situation, policy: PlanPolicy) -> CompleteTeacher | None:
-    """Return the teacher that founds the net, or None while it is still awaited.
-
-    A founder's own task modules become the resident ones, so only a teacher that ships them all can found.
-    """
-    known = {merge.teacher_id for merge in situation.merges}
-    for teacher in situation.teachers:
-        whole = all(each.task_module for each in teacher.tasks())
-        holds = teacher.site == situation.holder_of(teacher.category)
-        if whole and holds and teacher.teacher_id not in known and policy.founder in (None, teacher.category):
-            return teacher
-    return None
 
 
 def _founding(situation: Situation, policy: PlanPolicy) -> Iterator[PlannedTask]:
@@ -78,14 +65,6 @@ def _founding(situation: Situation, policy: PlanPolicy) -> Iterator[PlannedTask]
     if founder is not None:
         for each in founder.tasks():
             yield PlannedTask(founder.teacher_id, _merge_task(founder, each, None, ""))
-
-
-def _before_founding(situation: Situation) -> Iterator[Waiting]:
-    for teacher in situation.teachers:
-        for each in teacher.tasks():
-            if each.task_module is None:
-                reason = _no_module("no founder", teacher)
-                yield Waiting(teacher.site, teacher.category, each.task, Standing.AWAITS_FOUNDER, reason)
 
 
 class _Growth:
@@ -195,7 +174,7 @@ class _Growth:
             return None
         # Until somebody's module is resident there is nothing to lead into.
         if each.task_module is None:
-            reason = _no_module(f"no {each.task.value} module", teacher)
+            reason = no_module(f"no {each.task.value} module", teacher)
             self._wait(teacher, each, Standing.AWAITS_MODULE, reason)
         elif own:
             self._wait(teacher, each, Standing.GIVEN_UP, given_up(own))
@@ -258,13 +237,6 @@ class _Growth:
 
     def _wait(self, teacher: CompleteTeacher, each: TeacherTask, standing: Standing, reason: str) -> None:
         self.waiting.append(Waiting(teacher.site, teacher.category, each.task, standing, reason))
-
-
-def _no_module(lacking: str, teacher: CompleteTeacher) -> str:
-    return (
-        f"the net has {lacking} yet, and site {teacher.site} ships outputs only: another site must "
-        "bring one, or this site set ship to modules"
-    )
 
 
 def _merge_task(teacher: CompleteTeacher, each: TeacherTask, host: Host | None, learner: str) -> MergeTask:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from fakes.plans import BOTH, POLICY, known, pairs, route, situation, tasks, teacher, waiting
 
 from central.merge.situation import (
+    Attempt,
     CompleteTeacher,
     Ending,
     PlanPolicy,
+    Standing,
 )
 from central.merge.tasks import Host, MergeTask, learner_document, task_from_document
 from transplant.nets.learner_config import LearnerConfig
@@ -18,8 +20,52 @@ from transplant.types import Seam, Task
 CLASSIFY, SEGMENT = BOTH
 
 
-def test_everybody_waits_for_the_founder():
-    assert tasks(situation([teacher("cat")]), POLICY) == ()
+def told_before_founding(seen, policy=POLICY):
+    left = waiting(seen, policy)
+    assert {each.standing for each in left} <= {Standing.AWAITS_FOUNDER}
+    return {(each.category, each.task): each.reason for each in left}
+
+
+def test_everybody_waits_for_the_founder_and_is_told_so():
+    seen = situation([teacher("cat")])
+    assert tasks(seen, POLICY) == ()
+    told = told_before_founding(seen)
+    assert set(told) == {("cat", task) for task in BOTH}
+    assert all("no site has brought a complete teacher of dog" in reason for reason in told.values())
+    assert all("another --founder than dog" in reason for reason in told.values())
+
+
+def test_who_waits_for_a_founding_that_goes_on_by_itself_is_told_so():
+    for seen in (
+        situation([teacher("dog"), teacher("cat")]),
+        situation([teacher("dog"), teacher("cat")], merges=[known("dog", t, identity=True) for t in BOTH]),
+    ):
+        told = told_before_founding(seen)
+        assert set(told) == {("cat", task) for task in BOTH}
+        assert all("is being founded with dog" in reason for reason in told.values())
+
+
+def test_a_founding_that_failed_is_told_with_its_reason_and_what_to_do():
+    attempt = Attempt(None, reason="the candidate answers with numbers that are not finite")
+    merges = [known("dog", t, Ending.REFUSED, identity=True, attempt=attempt) for t in BOTH]
+    seen = situation([teacher("dog"), teacher("cat")], merges=merges)
+    assert tasks(seen, POLICY) == ()
+    told = told_before_founding(seen)
+    assert set(told) == {(category, task) for category in ("dog", "cat") for task in BOTH}
+    for reason in told.values():
+        assert "the founding with dog of site site-dog ended refused" in reason
+        assert "not finite" in reason
+        assert "newer teacher of dog" in reason
+        assert "net retry" not in reason  # a refusal is final
+    failed = [known("dog", t, Ending.FAILED, identity=True, attempt=attempt) for t in BOTH]
+    for reason in told_before_founding(replace(seen, merges=tuple(failed))).values():
+        assert "net retry m-dog-segme" in reason
+
+
+def test_a_named_founder_that_keeps_its_modules_at_home_is_told_as_the_reason():
+    told = told_before_founding(situation([keeps_home("dog"), teacher("cat")]))
+    assert "ships all of its task modules" in told["cat", Task.CLASSIFICATION]
+    assert "set ship to modules" in told["dog", Task.CLASSIFICATION]
 
 
 def test_founder_brings_all_its_tasks_with_the_identity():
@@ -109,8 +155,9 @@ def test_answers_do_not_found_a_net():
     planned = tasks(situation([keeps_home("dog", (Task.SEGMENTATION,)), teacher("cat")]), PlanPolicy())
     assert pairs(planned) == [("cat", task, True) for task in BOTH]  # the first that ships all of its modules
     reasons = waiting(situation([keeps_home("dog"), teacher("cat")]))
-    assert [(each.category, each.task) for each in reasons] == [("dog", task) for task in BOTH]
-    assert all("no founder yet" in each.reason and "site-dog" in each.reason for each in reasons)
+    own = [each for each in reasons if each.category == "dog"]
+    assert [each.task for each in own] == list(BOTH)
+    assert all("no founder yet" in each.reason and "site-dog" in each.reason for each in own)
 
 
 def test_a_task_that_nobody_brought_waits_for_one_who_ships_it():

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fakes.plans import BOTH, POLICY, after, known, route, situation, tasks, teacher, waiting
 
-from central.merge.plan import founder_of
+from central.merge.founding import founder_of
 from central.merge.situation import (
     Ending,
     Standing,
