@@ -18,6 +18,7 @@ from central.console import AsJson, Home, RegistryUrl, settings_of, show
 from central.home import is_serving, only_serve, open_known_registry
 from central.identity.cli import provision
 from central.net import cli as net_cli
+from central.net.served_settings import served_settings
 from central.preflight.cli import preflight_command
 from central.refine.cli import found, refine
 from central.serving.cli import serve_net
@@ -170,7 +171,7 @@ def status(home: Home, as_json: AsJson = False, registry_url: RegistryUrl = None
     """Show sites, merges and the newest version; the exit code is 69 where nothing serves this home."""
     from central.report import status_document, status_tables
 
-    settings = settings_of(home, registry_url)
+    settings = served_settings(home, registry_url)
     registry = open_known_registry(settings)
     with registry.read() as books:
         policy = settings.policy().plan

@@ -10,13 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from central.console import AsJson, Home, RegistryUrl, show
+from central.net.served_settings import served_settings
 from central.settings import read_settings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from central.fsck.inspect_center import Report
-    from central.settings import CentralSettings
 
 StoreUrl = Annotated[
     str | None, typer.Option(help="The blob store: a folder or s3://bucket/prefix; default: in the home.")
@@ -47,7 +47,7 @@ def fsck(
     """
     from central.fsck.inspect_center import inspect_center
 
-    report = inspect_center(_settings(home, registry_url, store_url))
+    report = inspect_center(served_settings(home, registry_url, store_url))
     show(report.document(), _tables(report), as_json=as_json)
     report.raise_damage()
 
@@ -66,7 +66,8 @@ def backup(
     """
     from central.backup.take import take_backup
 
-    manifest = take_backup(_settings(home, registry_url, store_url), out, with_identity=with_identity)
+    settings = served_settings(home, registry_url, store_url)
+    manifest = take_backup(settings, out, with_identity=with_identity)
     size_mb = sum(manifest.digests().values()) / 1e6
     typer.echo(
         f"version {manifest.version}, {len(manifest.files)} files, {size_mb:.1f} MB in {out}; audit log "
@@ -78,7 +79,8 @@ def restore(home: Home, source: From, registry_url: RegistryUrl = None, store_ur
     """Make a new home from a backup, after every file of it is verified, and check it as fsck does."""
     from central.backup.restore import restore_backup
 
-    report = restore_backup(source, _settings(home, registry_url, store_url))
+    settings = read_settings({"home": home, "registry_url": registry_url, "store_url": store_url})
+    report = restore_backup(source, settings)
     show(report.document(), _tables(report), as_json=False)
     if not (home / "identity").is_dir():
         typer.echo(
@@ -86,10 +88,6 @@ def restore(home: Home, source: From, registry_url: RegistryUrl = None, store_ur
             "every site, operator and reader a new kit"
         )
     report.raise_damage()
-
-
-def _settings(home: Path, registry_url: str | None, store_url: str | None) -> CentralSettings:
-    return read_settings({"home": home, "registry_url": registry_url, "store_url": store_url})
 
 
 def _tables(report: Report) -> list[RenderableType]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from central.identity.files import write_private
 from central.registry.audit_book import CONSOLE, Action
 from central.registry.registry import Registry
 from central.registry.row_dump import restore_rows
-from transplant.artifact.durable_file import storage_errors, sync_directory
+from transplant.artifact.durable_file import storage_errors, sync_directory, write_durably
 from transplant.errors import BackupInvalid, InvalidSettings
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ def _fill(archive: Archive, settings: CentralSettings) -> Report:
     restore_rows(settings.url, manifest.revision, tables)
     if SETTINGS in manifest.files:
         archive.copy(manifest.files[SETTINGS].sha256, home / SETTINGS)
+        _name_store(home, settings.store_url)
     _restore_identity(archive, home)
     registry = Registry(settings.url)
     try:
@@ -94,6 +96,16 @@ def _fill(archive: Archive, settings: CentralSettings) -> Report:
     finally:
         registry.close()
     return inspect_center(settings)
+
+
+def _name_store(home: Path, store_url: str) -> None:
+    """Let the settings of the last `serve` name the store that was filled: commands go by them."""
+    try:
+        told: dict[str, object] = json.loads((home / SETTINGS).read_bytes())
+    except ValueError:
+        return  # it was damaged when the backup was taken: commands say so, the next `serve` writes it anew
+    document = json.dumps(told | {"store_url": store_url}, indent=2, sort_keys=True) + "\n"
+    write_durably(home / SETTINGS, document.encode())
 
 
 def _restore_identity(archive: Archive, home: Path) -> None:

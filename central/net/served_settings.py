@@ -15,8 +15,13 @@ _OWN = ("home", "registry_url")
 """What a command is told by itself: a home may have moved, and a written URL has no password."""
 
 
-def served_settings(home: Path, registry_url: str | None) -> CentralSettings:
+def served_settings(home: Path, registry_url: str | None, store_url: str | None = None) -> CentralSettings:
     """Return the settings of the last `serve` over a home; where none ever ran, those of the environment.
+
+    Args:
+        home: the center's folder.
+        registry_url: of this command.
+        store_url: of this command; None: the store of the last `serve`.
 
     Raises:
         InvalidSettings: with every mistake, or if the file is damaged.
@@ -33,4 +38,5 @@ def served_settings(home: Path, registry_url: str | None) -> CentralSettings:
         for name, value in told.items()
         if name in CentralSettings.model_fields and name not in _OWN
     }
-    return read_settings(known | {"home": home, "registry_url": registry_url})
+    told_here = {"home": home, "registry_url": registry_url} | ({"store_url": store_url} if store_url else {})
+    return read_settings(known | told_here)

@@ -13,7 +13,7 @@ import typer
 
 from central.console import RegistryUrl
 from central.maintenance_cli import StoreUrl
-from central.settings import read_settings
+from central.net.served_settings import served_settings
 from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def serve_net(
     from central.serving.session import ServeOptions
 
     if home is not None:
-        settings = read_settings({"home": home, "registry_url": registry_url, "store_url": store_url})
+        settings = served_settings(home, registry_url, store_url)
         source: NetSource = CenterSource(settings, guide_images)
     else:
         source = FolderSource(net or Path())

@@ -34,11 +34,9 @@ def publish_accepted(center: Center, units: Sequence[Sequence[str]]) -> frozense
         center: ports and policy.
         units: keys of accepted merges; those of one unit join the net together or not at all.
     """
-    try:
-        publish_version(center, tuple(chain.from_iterable(units)))
+    first = _failure(center, units)
+    if first is None:
         return frozenset()
-    except Exception as error:
-        first = error
     if isinstance(first, TransplantError) and first.retry:
         return _postponed(center, units, first)  # it passes by itself: the registry or the store is away
     try:
@@ -48,6 +46,18 @@ def publish_accepted(center: Center, units: Sequence[Sequence[str]]) -> frozense
     return _halved(center, units, first)
 
 
+def _failure(center: Center, units: Sequence[Sequence[str]]) -> Exception | None:
+    """Publish units together; return why that did not work, if it did not."""
+    try:
+        publish_version(center, tuple(chain.from_iterable(units)))
+    except TransplantError as error:
+        return error
+    except Exception as error:
+        log.exception("a publication of %d routes failed", sum(map(len, units)))
+        return error
+    return None
+
+
 def _halved(center: Center, units: Sequence[Sequence[str]], error: Exception) -> frozenset[str]:
     """Publish by halves what failed as a whole, though the net is as it was."""
     if len(units) < 2:
@@ -55,9 +65,8 @@ def _halved(center: Center, units: Sequence[Sequence[str]], error: Exception) ->
     waiting: set[str] = set()
     middle = len(units) // 2
     for half in (units[:middle], units[middle:]):
-        try:
-            publish_version(center, tuple(chain.from_iterable(half)))
-        except Exception as inner:
+        inner = _failure(center, half)
+        if inner is not None:
             waiting |= _halved(center, half, inner)
     return frozenset(waiting)
 
@@ -90,11 +99,6 @@ def _postponed(center: Center, units: Iterable[Sequence[str]], error: Exception)
             move_merge(center, books, key, PublicationPostponed(reason))
         news = any(books.merges.get(key).status != status for key, status in before.items())
     if news:
-        log.warning(
-            "%d routes are %s",
-            len(keys),
-            reason,
-            exc_info=None if isinstance(error, TransplantError) else error,
-        )
+        log.warning("%d routes are %s", len(keys), reason)
         center.bell.ring()
     return keys
