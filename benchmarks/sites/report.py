@@ -121,7 +121,7 @@ def _growth_table(table: Table) -> str:
             change = table.figure(method, "score_change", stage)
             cells.append("-" if change is None else f"{change.most:.3g}")
             cells.append(_bytes(table.figure(method, "join_bytes", stage)))
-            cells.append(_beside(table, method, "join_bytes", stage, byte_text))
+            cells.append(_beside(table, method, "join_bytes", stage, lambda sent: byte_text(round(sent))))
             lines.append(_line(cells))
     return "\n".join(lines)
 
@@ -151,7 +151,8 @@ def _costs(directory: Path, records: Sequence[Record]) -> str:
 
 
 def _cost_table(table: Table) -> str:
-    own = [name for name, unit in table.units.items() if unit == "seconds" and name not in _TIMES]
+    apart = {*_TIMES, *BESIDE_UNITS}
+    own = [name for name, unit in table.units.items() if unit == "seconds" and name not in apart]
     header = [
         "method",
         "site s",
@@ -175,7 +176,9 @@ def _join_costs(directory: Path, group: Group, table: Table) -> list[str]:
     for method in table.methods:
         figures = [table.figure(method, "join_seconds", stage) for stage in table.stages[1:]]
         lines.append(_line([method, *(_mean(figure, "{:.1f}") for figure in figures)]))
-        compared = [_beside(table, method, "join_seconds", stage, str) for stage in table.stages[1:]]
+        compared = [
+            _beside(table, method, "join_seconds", stage, "{:.1f}".format) for stage in table.stages[1:]
+        ]
         if any(text != "-" for text in compared):
             lines.append(_line([f"FedAvg to the same as {method}", *compared]))
     path = directory / _COST_PICTURES / f"{group.stem}-join.png"
@@ -183,7 +186,7 @@ def _join_costs(directory: Path, group: Group, table: Table) -> list[str]:
     return ["\n".join(lines), _shown("Processor seconds to add a category.", path, directory)]
 
 
-def _beside(table: Table, method: str, cost: str, stage: int, form: Callable[[int], str]) -> str:
+def _beside(table: Table, method: str, cost: str, stage: int, form: Callable[[float], str]) -> str:
     """Return what FedAvg took to be as good, how many times ours that is, and whether it ever was."""
     found, reached = (
         table.beside(method, COMPARED[cost], stage),
@@ -191,7 +194,7 @@ def _beside(table: Table, method: str, cost: str, stage: int, form: Callable[[in
     )
     if found is None or reached is None:
         return "-"
-    text = f"{form(round(found[0]))} (x {found[1]:.1f})"
+    text = f"{form(found[0])} (x {found[1]:.1f})"
     never = reached.seeds - round(reached.mean * reached.seeds)
     return f"{text}, never in {never} of {reached.seeds}" if never else text
 
