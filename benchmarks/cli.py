@@ -175,7 +175,12 @@ def quality(
             "paper for a GPU)"
         ),
     ] = "cpu",
-    lenders: Annotated[int, typer.Option(help="of l2t: 1 or 2 source nets at once")] = 1,
+    lenders: Annotated[
+        str,
+        typer.Option(
+            help="of l2t: source nets at once: 1 or 2 of the profile's, or by name as in resnet32,resnet20"
+        ),
+    ] = "1",
 ) -> None:
     """Redo an experiment of the papers: learn by every method and measure beside what it is compared with.
 

@@ -9,6 +9,7 @@ the fewer steps; minutes a training. Methods differ in nothing but what they bor
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ from torch.nn import functional
 from benchmarks.machine import this_machine
 from benchmarks.quality.cost import Meter
 from benchmarks.quality.folder import claim_settings, note_run
-from benchmarks.quality.l2t_methods import METHODS, SALIENT, borrow
+from benchmarks.quality.l2t_inner import keep_inner, lambda_figures
+from benchmarks.quality.l2t_methods import METHODS, borrow
 from benchmarks.quality.natural_images import (
     TARGET_CLASSES,
     Pictures,
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
 
 BENCH = "l2t"
 SAMPLES = (50, 250)
-_SALIENT_IMAGES = 8
+_NAMED = re.compile(r"resnet[0-9]{1,3}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class L2TPlan:
         seeds: of target images, weights and order.
         samples: images a class; 5,000 are all.
         methods: of `METHODS`.
-        lenders: how many source nets lend at once (table 2).
+        depths: of the ResNets that lend at once (table 2); empty: the profile's alone.
     """
 
     profile: Profile
@@ -102,12 +104,35 @@ class L2TPlan:
     seeds: tuple[int, ...] = (0, 1, 2)
     samples: tuple[int, ...] = SAMPLES
     methods: tuple[str, ...] = tuple(METHODS)
-    lenders: int = 1
+    depths: tuple[int, ...] = ()
+
+    @property
+    def lenders(self) -> tuple[tuple[int, int], ...]:
+        """Return depth and number of each net that lends; nets of one depth differ in their numbers."""
+        depths = self.depths or (self.profile.source_depth,)
+        return tuple((depth, depths[:place].count(depth)) for place, depth in enumerate(depths))
 
     @property
     def source(self) -> str:
         """Return the nets that lend, for a record."""
-        return "+".join([f"resnet{self.profile.source_depth}"] * self.lenders)
+        return "+".join(f"resnet{depth}" for depth, _ in self.lenders)
+
+
+def depths_of(text: str, profile: Profile) -> tuple[int, ...]:
+    """Return `--lenders` as depths: "1" and "2" are so many of the profile's ResNet, else names by comma.
+
+    Raises:
+        InvalidSettings: naming what is possible.
+    """
+    if text in ("1", "2"):
+        return (profile.source_depth,) * int(text)
+    depths = [int(word.removeprefix("resnet")) for word in text.split(",") if _NAMED.fullmatch(word)]
+    if len(depths) < len(text.split(",")) or any(depth < 8 or depth % 6 != 2 for depth in depths):
+        raise InvalidSettings(
+            f"--lenders takes 1, 2 or ResNets of Tiny ImageNet by comma, of depths 8, 14, 20, 26, 32 ..., as "
+            f"in resnet32,resnet20; got {text!r}"
+        )
+    return tuple(depths)
 
 
 def run_l2t(plan: L2TPlan, out: Path, console: Console, *, data_root: Path, command: str) -> int:
@@ -118,11 +143,8 @@ def run_l2t(plan: L2TPlan, out: Path, console: Console, *, data_root: Path, comm
         BenchmarkFailed: if the folder belongs to other settings.
     """
     unknown = [method for method in plan.methods if method not in METHODS]
-    if unknown or plan.lenders not in (1, 2):
-        raise InvalidSettings(
-            f"l2t takes --methods {', '.join(METHODS)} and 1 or 2 --lenders; got "
-            f"{', '.join(plan.methods)} and {plan.lenders}"
-        )
+    if unknown:
+        raise InvalidSettings(f"l2t takes --methods {', '.join(METHODS)}; got {', '.join(unknown)}")
     keep_freed_memory()
     claim_settings(
         out, f"{BENCH}/cifar10/{plan.name}", {"profile": json.loads(json.dumps(vars(plan.profile)))}
@@ -139,14 +161,19 @@ def run_l2t(plan: L2TPlan, out: Path, console: Console, *, data_root: Path, comm
                     continue
                 if not sources:
                     sources = tuple(
-                        _source(plan, number, out, book, data_root, console, machine.commit).to(device)
-                        for number in range(plan.lenders)
+                        _source(plan, lender, out, book, data_root, console, machine.commit).to(device)
+                        for lender in plan.lenders
                     )
                 with Meter() as meter:
                     net, lent = _trained(plan, method, sources, train, seed, device)
-                _keep(out, plan, samples, seed, method, net, lent, test)
+                if seed == min(plan.seeds):
+                    name = f"{BENCH}-{plan.name}-{plan.source}-{samples}-{method}"
+                    keep_inner(out, name, method, net, lent, test)
                 value = accuracy(net, test)
                 measured: dict[str, Any] = {**meter.figures(), "commit": machine.commit}
+                for metric, figure in lambda_figures(lent).items():
+                    told = replace(cell, metric=metric, unit="weight", value=figure, commit=machine.commit)
+                    book.add(told)  # the accuracy, which comes last, says that the cell is finished
                 book.add(replace(cell, value=value, image_count=len(test.labels_B), **measured))
                 ran += 1
                 console.print(
@@ -217,19 +244,25 @@ def accuracy(net: TappedNet, data: Pictures) -> float:
 
 
 def _source(
-    plan: L2TPlan, number: int, out: Path, book: RecordBook, data_root: Path, console: Console, commit: str
+    plan: L2TPlan,
+    lender: tuple[int, int],
+    out: Path,
+    book: RecordBook,
+    data_root: Path,
+    console: Console,
+    commit: str,
 ) -> TappedNet:
     """Return a source net: read back, or trained and recorded with its validation accuracy."""
-    profile = plan.profile
-    path = out / "teachers" / f"resnet{profile.source_depth}-{plan.name}-{number}.safetensors"
+    profile, (depth, number) = plan.profile, lender
+    path = out / "teachers" / f"resnet{depth}-{plan.name}-{number}.safetensors"
     generator = torch.Generator().manual_seed(derive_seed("l2t source", str(number)))
-    net = small_resnet(profile.source_depth, profile.source_classes, generator)
+    net = small_resnet(depth, profile.source_classes, generator)
     if path.is_file():
         net.load_state_dict(load(path.read_bytes()))
         return net.eval()
     train, held = source_pictures(data_root, profile.source_classes)
     console.print(
-        f"training source {number}: {profile.source_steps} steps on {len(train.labels_B)} images",
+        f"training resnet{depth} {number}: {profile.source_steps} steps on {len(train.labels_B)} images",
         highlight=False,
     )
     device = resolved_device("auto")
@@ -243,45 +276,12 @@ def _source(
     book.add(
         Record(
             BENCH, "accuracy", accuracy(learned, held), "percent", data="tinyimagenet32", arch=plan.name,
-            method="source", seed=number, image_count=len(held.labels_B), **measured,
+            method="source", seed=number, source=f"resnet{depth}", image_count=len(held.labels_B), **measured,
         )
     )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, save({name: each.cpu().contiguous() for name, each in learned.state_dict().items()}))
     return learned
-
-
-def _keep(
-    out: Path,
-    plan: L2TPlan,
-    samples: int,
-    seed: int,
-    method: str,
-    net: TappedNet,
-    lent: dict[str, Any] | None,
-    test: Pictures,
-) -> None:
-    """Write down what the lambda diagram and the saliency maps are drawn from, for one seed."""
-    if seed != min(plan.seeds):
-        return
-    name = f"{BENCH}-{plan.name}-{plan.lenders}-{samples}-{method}"
-    (out / "inner").mkdir(parents=True, exist_ok=True)
-    if lent is not None:
-        write_durably(out / "inner" / f"{name}.json", json.dumps(lent).encode())
-    if method in SALIENT:
-        images = test.images_BCHW[:_SALIENT_IMAGES]
-        kept = {"images": images, "saliency": saliency(net, images, test.labels_B[:_SALIENT_IMAGES])}
-        write_durably(out / "inner" / f"{name}.saliency", save(kept))
-
-
-def saliency(net: TappedNet, images_u8: Tensor, labels_B: Tensor) -> Tensor:
-    """Return |d logit of the true class / d image|, the largest over colours, normalised: (B, 32, 32)."""
-    device = next(net.parameters()).device
-    images = standardised(images_u8).to(device).requires_grad_(True)
-    logits = net(images).answers.gather(1, labels_B.to(device)[:, None]).sum()
-    (gradient,) = torch.autograd.grad(logits, images)
-    found = gradient.abs().amax(1).cpu()
-    return found / found.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
 
 
 def _record(plan: L2TPlan, samples: int, seed: int, method: str) -> Record:

@@ -4,12 +4,12 @@ One source net learns 20 classes; each trial draws images of 20 other classes, r
 weights, and trains with 0 to 5 layers retained, and with as many as validation on the trial's own images
 chooses ("auto"). Trials are the records' seeds.
 
-Two profiles, which differ in nothing but the length of a training of the target, those of auto's validation
-included. `paper`: the paper says no number of steps, ours is ample. `cpu`: half of them. At all of the paper's
-settings (5 trials, 0 to 5 layers and auto, 1 to 40 samples a class) cpu takes about 27 minutes of one core,
-paper twice that: of one trial 0 to 5 layers together were timed at 8, 9 and 11 s for 1, 5 and 10 samples a
-class, auto at 17 and 50 s for 1 and 5, the source at 38 s (processor time, on two cores that other work
-shared); the rest is reckoned by steps.
+Two profiles, which differ in nothing but the length of a training of the target, the validation of auto
+included. `paper`: the paper says no number of steps, ours is ample. `cpu`: half of them. At all of the
+paper's settings (5 trials, 0 to 5 layers and auto, 1 to 40 samples a class) cpu takes about 27 minutes of one
+core, paper twice that. Timed of one trial (processor time, on two cores that other work shared): 0 to 5
+layers together 8, 9 and 11 s at 1, 5 and 10 samples a class, auto 17 and 50 s at 1 and 5, the source 38 s;
+the rest is reckoned by steps.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def run_transfer(
     retained: str | None,
     steps: int | None,
     profile: str,
-    lenders: int,
+    lenders: str,
     threads: int,
     data_root: Path,
     command: str,
@@ -63,7 +63,7 @@ def run_transfer(
         sizes = l2t.PROFILES[profile]
         if steps is not None:
             sizes = replace(sizes, steps=steps, source_steps=min(sizes.source_steps, 5 * steps))
-        lent = l2t.L2TPlan(sizes, profile, seeds=numbers, lenders=lenders)
+        lent = l2t.L2TPlan(sizes, profile, seeds=numbers, depths=l2t.depths_of(lenders, sizes))
         if counts:
             lent = replace(lent, samples=counts)
         lent = replace(lent, methods=words_of("--methods", methods) or lent.methods)

@@ -46,6 +46,7 @@ def transfer_parts(
     matching = [record for record in accuracies if record.bench == "l2t"]
     for arch in dict.fromkeys(record.arch or "" for record in matching if record.method != "source"):
         parts += _matching(arch, matching, directory, pictures, shown)
+        parts += _lambda(arch, records)
     return parts
 
 
@@ -112,7 +113,7 @@ def _matching(
     mine = [record for record in records if record.arch == arch]
     profile = arch.removeprefix("vgg9-")
     lending = [r for r in records if r.method == "source" and r.arch == profile]
-    told = "; ".join(f"source {r.seed}: {r.value:.2f} %" for r in lending)
+    told = "; ".join(f"{r.source or 'source'} ({r.seed}): {r.value:.2f} %" for r in lending)
     parts = [
         f"## What and where to transfer ({profile}): Tiny ImageNet to CIFAR-10 (Jang et al. 2019)",
         f"Accuracy in percent, mean over seeds, smallest and largest in brackets. Validation accuracy of the "
@@ -138,6 +139,25 @@ def _matching(
             draw_limited(curves, path)
             parts.append(shown("Figure 5: accuracy against samples a class, seeds as bands.", path))
     return parts + _inner(profile, directory, pictures, shown)
+
+
+def _lambda(arch: str, records: Sequence[Record]) -> list[str]:
+    """Return whether lambda was learned, in figures."""
+    mine = [
+        record for record in records if (record.bench, record.arch, record.unit) == ("l2t", arch, "weight")
+    ]
+    if not mine:
+        return []
+    lines = [table_line(["lambda of l2t-ww, 1 at the start", "from", "moved by", "largest less smallest"])]
+    lines.append("|:---|:---|---:|---:|")
+    for source, samples in dict.fromkeys((record.source or "", record.samples or 0) for record in mine):
+        cell = [record for record in mine if (record.source, record.samples) == (source, samples)]
+        figures = [
+            _seeds([record.value for record in cell if record.metric == metric])
+            for metric in ("lambda_moved", "lambda_spread")
+        ]
+        lines.append(table_line([f"{samples} a class", source, *figures]))
+    return ["\n".join(lines)]
 
 
 def _inner(profile: str, directory: Path, pictures: Path, shown: Callable[[str, Path], str]) -> list[str]:

@@ -119,25 +119,64 @@ def test_l2t_runs_every_scheme_and_draws_its_figures(
     )
     methods = tuple(METHODS) if lenders == 1 else (*SALIENT, "lwf+at")
     samples = (1,) if lenders == 1 else (1, 2)
-    plan = L2TPlan(TINY, "tiny", seeds=(0,), samples=samples, methods=methods, lenders=lenders)
+    plan = L2TPlan(TINY, "tiny", seeds=(0,), samples=samples, methods=methods, depths=(8,) * lenders)
     ran = l2t.run_l2t(plan, tmp_path, QUIET, data_root=tmp_path, command="x")
     assert ran == len(samples) * len(methods)
     assert l2t.run_l2t(plan, tmp_path, QUIET, data_root=tmp_path, command="x") == 0
     records = read_records(tmp_path)
     mine = [record for record in records if record.data == "cifar10"]
+    learned = {(record.metric, record.method, record.samples) for record in mine if record.unit == "weight"}
+    assert learned == {
+        (metric, "l2t-ww", count) for metric in ("lambda_moved", "lambda_spread") for count in samples
+    }
+    assert all(record.value > 0 for record in mine if record.unit == "weight"), "a step moves lambda"
     assert {record.method for record in mine} == set(methods)
-    assert {record.source for record in mine} == {"+".join(["resnet8"] * lenders)}
+    source = "+".join(["resnet8"] * lenders)
+    assert {record.source for record in mine} == {source}
     assert len([record for record in records if record.method == "source"]) == lenders
     page = write_page(tmp_path, records).read_text(encoding="utf-8")
     assert "| l2t-ww |" in page
+    assert "| lambda of l2t-ww, 1 at the start |" in page
     drawn = {path.name for path in (tmp_path / "pictures").iterdir()}
-    assert f"l2t-tiny-{lenders}-1-l2t-ww-lambda.png" in drawn
-    assert (f"l2t-tiny-{'+'.join(['resnet8'] * lenders)}.png" in drawn) == (len(samples) > 1)
-    assert f"l2t-tiny-{lenders}-1-l2t-w-one-to-one-saliency.png" in drawn
+    assert f"l2t-tiny-{source}-1-l2t-ww-lambda.png" in drawn
+    assert (f"l2t-tiny-{source}.png" in drawn) == (len(samples) > 1)
+    assert f"l2t-tiny-{source}-1-l2t-w-one-to-one-saliency.png" in drawn
     with pytest.raises(InvalidSettings, match="l2t-ww"):
         l2t.run_l2t(
             L2TPlan(TINY, "tiny", methods=("magic",)), tmp_path, QUIET, data_root=tmp_path, command="x"
         )
+
+
+def test_sources_of_two_depths_lend_at_once_beside_the_old_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert l2t.depths_of("2", l2t.PROFILES["cpu"]) == (20, 20)
+    assert l2t.depths_of("1", l2t.PROFILES["paper"]) == (32,)
+    depths = l2t.depths_of("resnet14,resnet8", TINY)
+    plan = L2TPlan(TINY, "tiny", seeds=(0,), samples=(1,), methods=("l2t-ww",), depths=depths)
+    assert plan.source == "resnet14+resnet8"
+    monkeypatch.setattr(l2t, "source_pictures", lambda _root, n: (_pictures(n, 4, 0), _pictures(n, 2, 1)))
+    monkeypatch.setattr(l2t, "target_pictures", lambda *_: (_pictures(10, 1, 2), _pictures(10, 2, 9)))
+    l2t.run_l2t(plan, tmp_path, QUIET, data_root=tmp_path, command="x")
+    records = read_records(tmp_path)
+    assert {r.source for r in records if r.method == "source"} == {"resnet14", "resnet8"}
+    assert {r.source for r in records if r.method == "l2t-ww"} == {"resnet14+resnet8"}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "teachers").iterdir()}
+    assert set(before) == {"resnet14-tiny-0.safetensors", "resnet8-tiny-0.safetensors"}
+    alone = L2TPlan(TINY, "tiny", seeds=(0,), samples=(1,), methods=("scratch",), depths=(8,))
+    l2t.run_l2t(alone, tmp_path, QUIET, data_root=tmp_path, command="x")
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "teachers").iterdir()}
+    assert "resnet14 (0): " in write_page(tmp_path, records).read_text(encoding="utf-8")
+
+
+def test_lambda_is_told_from_its_start_and_a_common_drift_from_a_pattern() -> None:
+    assert l2t.lambda_figures(None) == {}
+    start = {"before": [1.0, 1.0, 1.0], "after": [1.0, 1.0, 1.0]}
+    assert l2t.lambda_figures(start) == {"lambda_moved": 0.0, "lambda_spread": 0.0}
+    drifted = l2t.lambda_figures(start | {"after": [1.5, 1.5, 1.5]})
+    assert drifted == {"lambda_moved": 0.5, "lambda_spread": 0.0}
+    learned = l2t.lambda_figures(start | {"after": [0.25, 1.0, 1.75]})
+    assert learned == {"lambda_moved": 0.5, "lambda_spread": 1.5}
 
 
 def test_moved_pictures_keep_their_pixels() -> None:
@@ -171,14 +210,17 @@ def test_the_l2t_step_bench_writes_its_baseline_beside_each_figure(tmp_path: Pat
         ({"bench": "l2t", "profile": "tpu"}, "cpu, paper"),
         ({"bench": "layer-transfer", "data": "chars", "profile": "tpu"}, "cpu, paper"),
         ({"bench": "l2t", "methods": "l2t-ww,,"}, "none of them empty"),
+        ({"bench": "l2t", "lenders": "3"}, "resnet32,resnet20"),
+        ({"bench": "l2t", "lenders": "resnet32,vgg9"}, "resnet32,resnet20"),
+        ({"bench": "l2t", "lenders": "resnet18"}, "resnet32,resnet20"),
     ],
 )
 def test_flags_that_mean_nothing_are_refused(flags: dict[str, str], said: str, tmp_path: Path) -> None:
-    given = {"bench": "l2t", "data": "cifar10", "profile": "cpu", "methods": None} | flags
+    given = {"bench": "l2t", "data": "cifar10", "profile": "cpu", "methods": None, "lenders": "1"} | flags
     with pytest.raises(InvalidSettings, match=said):
         run_transfer(
             given["bench"] or "", given["data"] or "", tmp_path, QUIET, seeds="0", samples=None,
-            methods=given["methods"], retained=None, steps=2, profile=given["profile"] or "", lenders=1,
+            methods=given["methods"], retained=None, steps=2, profile=given["profile"] or "", lenders=given["lenders"] or "",
             threads=1, data_root=tmp_path, command="x",
         )  # fmt: skip
 
@@ -207,7 +249,7 @@ def test_the_profile_of_layer_transfer_is_a_flag(tmp_path: Path) -> None:
     for profile in layer_transfer.PROFILES:
         run_transfer(
             "layer-transfer", "fonts", tmp_path / profile, QUIET, seeds="0", samples="1", methods=None,
-            retained="5", steps=2, profile=profile, lenders=1, threads=1, data_root=root, command="x",
+            retained="5", steps=2, profile=profile, lenders="1", threads=1, data_root=root, command="x",
         )  # fmt: skip
         claimed = json.loads((tmp_path / profile / "quality.json").read_bytes())
         assert claimed["layer-transfer/fonts"]["profile"] == profile
