@@ -83,7 +83,10 @@ def test_layer_transfer_runs_reports_and_goes_on(tmp_path: Path) -> None:
     chosen = [record for record in records if record.metric == "retained"]
     assert len(chosen) == 4
     assert all(record.value in range(6) for record in chosen)
+    (source,) = [record for record in records if record.method == "source"]
+    assert (source.metric, source.image_count) == ("training_accuracy", 8000)
     page = write_page(out, records).read_text(encoding="utf-8")
+    assert f"{source.value:.2f} % on the 8000 images of its 20 classes it was trained on" in page
     assert "| samples a class | n = 0 | n = 4 | auto (chose) |" in page
     assert (out / "pictures" / "layer-transfer-fonts.png").stat().st_size > 5000
     assert (out / "pictures" / "layer-transfer-fonts-2.png").is_file()
