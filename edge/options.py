@@ -106,7 +106,8 @@ LenderName = Annotated[
     str | None,
     typer.Option(
         "--from",
-        help="catalog:CATEGORY/VERSION, torchvision:NAME or a module's file.",
+        help="catalog:CATEGORY/VERSION (of lwf its whole route lends, else its category module), "
+        "torchvision:NAME or a module's file.",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -11,7 +11,7 @@ import torch
 from edge.datasets.open_data import RememberedData, open_data, parse_spec
 from edge.found_work import founded_teacher
 from edge.site_home import SiteHome, write_document
-from edge.teach.borrowing import Loan
+from edge.teach.borrowing import Loan, Transfer
 from edge.teach.lender import open_lender
 from edge.teach.progress import shown_progress
 from edge.teach.teach import Teacher, teach
@@ -90,8 +90,10 @@ class Site:
         if text is None:
             return None
         known = self.settings.kit is not None or self.settings.site is not None
-        lender = open_lender(text, self.name if known else None, self.home, self.client)
-        return Loan(self.settings.transfer, lender, self.settings.retained)
+        transfer, asking = self.settings.transfer, self.name if known else None
+        answers = transfer is Transfer.LWF
+        lender = open_lender(text, asking, self.home, self.client, for_answers=answers)
+        return Loan(transfer, lender, self.settings.retained)
 
     def teach(self, *, restart: bool = False) -> Teacher:
         """Train the teacher net, or read it back where it is trained; see `edge.teach.teach`.

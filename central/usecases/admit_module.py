@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LENDERS = 4
+_NETS = (ModuleKind.CATEGORY, ModuleKind.ADAPTER, ModuleKind.TASK)  # a whole route lends its adapter, too
 _COPIES = 6  # of the payload, that building a net from it may take: mapped, decoded, as float32, loaded
 
 
@@ -97,7 +98,7 @@ def check_lenders(books: Books, manifest: Manifest) -> None:
         if not books.modules.has(parent_id):
             continue  # a public net, or another center's: all that can be told about it is its digest
         lender = parse_manifest(books.modules.get(parent_id).manifest)
-        if lender.kind not in (ModuleKind.CATEGORY, ModuleKind.TASK):
+        if lender.kind not in _NETS:
             raise ManifestInvalid(f"parents: a teacher learns from nets, not from {lender.kind}")
         if lender.transfer_forbidden and lender.site != manifest.site:
             raise TransferForbidden(

@@ -162,7 +162,7 @@ class Borrowed:
             if not loan.lender.answers or answers.ndim != 2:
                 raise TransferNotPossible(
                     f"{loan.lender.name} gives features and no class answers: --transfer lwf needs a "
-                    "classification module or a public net; take l2t, at or fm"
+                    "classification module, a category of the catalog or a public net; take l2t, at or fm"
                 )
             if loan.lender.image_px not in (None, image_px):
                 raise TransferNotPossible(

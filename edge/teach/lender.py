@@ -1,6 +1,8 @@
 """A net that lends: read from a file of ours, pulled from the catalog, or one of torchvision's.
 
-Whatever it is, its site's licence of use is asked first: a module whose manifest forbids transfer is refused.
+A category of the catalog lends its category module; where answers are what is borrowed, its whole
+classification route. Whatever it is, the licence of use of each site whose module is in it is asked first: a
+module whose manifest forbids transfer is refused.
 """
 
 from __future__ import annotations
@@ -23,14 +25,15 @@ from transplant.nets.category_module import Normalize
 from transplant.nets.torchvision_ops import ensure_torchvision_ops
 from transplant.nets.transplant_net import freeze
 from transplant.transfer.tapped_net import Tap, TappedNet, pool_inputs
-from transplant.types import ModuleKind, checked_name
+from transplant.types import ModuleKind, Task, checked_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from edge.site_home import SiteHome
     from transplant.artifact.manifest import Manifest
     from transplant.rpc.client import CentralClient
+    from transplant.types import Route
 
 _CATALOG, _TORCHVISION = "catalog:", "torchvision:"
 _PUBLIC = ("resnet18", "resnet34", "vgg16")
@@ -58,7 +61,14 @@ class Lender:
     image_px: int | None = None
 
 
-def open_lender(text: str, site: str | None, home: SiteHome, client: Callable[[], CentralClient]) -> Lender:
+def open_lender(
+    text: str,
+    site: str | None,
+    home: SiteHome,
+    client: Callable[[], CentralClient],
+    *,
+    for_answers: bool = False,
+) -> Lender:
     """Open what `--from` names.
 
     Args:
@@ -66,15 +76,18 @@ def open_lender(text: str, site: str | None, home: SiteHome, client: Callable[[]
         site: who asks; a site may always learn from its own modules.
         home: where pulled modules are cached.
         client: opens a connection, if one is needed.
+        for_answers: whether class answers are what is borrowed: then a category of the catalog lends its
+            whole classification route, else its category module alone.
 
     Raises:
         InvalidSettings: if the text is none of these.
         NotFound: if there is no such version, category or file.
+        TransferNotPossible: if answers are wanted, and the category has no classification route.
         TransferForbidden: if the module's site does not allow it.
         ArtifactRejected: if a module is not what its manifest says.
     """
     if text.startswith(_CATALOG):
-        return _from_catalog(text, site, home, client)
+        return _from_catalog(text, site, home, client, for_answers=for_answers)
     if text.startswith(_TORCHVISION):
         return _from_torchvision(text.removeprefix(_TORCHVISION))
     path = Path(text)
@@ -86,22 +99,40 @@ def open_lender(text: str, site: str | None, home: SiteHome, client: Callable[[]
     return _from_files(text, path.parent, path.stem, site)
 
 
-def _from_catalog(text: str, site: str | None, home: SiteHome, client: Callable[[], CentralClient]) -> Lender:
+def _from_catalog(
+    text: str, site: str | None, home: SiteHome, client: Callable[[], CentralClient], *, for_answers: bool
+) -> Lender:
     category, _, number = text.removeprefix(_CATALOG).partition("/")
     checked_name("category", category)
     if not number.isdecimal():
         raise InvalidSettings(f"--from {text}: say which version of the net, as in catalog:{category}/1")
     with client() as center:
         version = pull_version(center, home, int(number))
-        found = [route.category_module for route in version.routes if route.category == category]
+        found = [route for route in version.routes if route.category == category]
         if not found:
             known = ", ".join(sorted({route.category for route in version.routes}))
             raise NotFound(
                 f"version {version.number} of the net has no category {category!r}: it has {known}"
             )
-        fetch(center, home, found[0])
-    folder = home.modules if (home.modules / f"{found[0]}.json").is_file() else home.sealed
-    return _from_files(text, folder, found[0], site)
+        module_ids = _of_route(text, found) if for_answers else (found[0].category_module,)
+        for module_id in module_ids:
+            fetch(center, home, module_id)
+    folders = [
+        home.modules if (home.modules / f"{each}.json").is_file() else home.sealed for each in module_ids
+    ]
+    parts = [(each, _manifest(each, name)) for each, name in zip(folders, module_ids, strict=True)]
+    return _lent(text, parts, site)
+
+
+def _of_route(name: str, routes: Sequence[Route]) -> tuple[str, ...]:
+    """Return the modules of the route that gives class answers, in the order of a pass."""
+    for route in routes:
+        if route.task is Task.CLASSIFICATION:
+            adapter = () if route.adapter is None else (route.adapter,)
+            return (route.category_module, *adapter, route.task_module)
+    raise TransferNotPossible(
+        f"{name} is not classified in that version: --transfer lwf learns from class answers; take l2t, at or fm"
+    )
 
 
 def _from_files(name: str, folder: Path, module_id: str, site: str | None) -> Lender:
@@ -114,21 +145,26 @@ def _from_files(name: str, folder: Path, module_id: str, site: str | None) -> Le
         raise TransferNotPossible(
             f"--from {name} is a module of {manifest.kind}: a category or a task module lends"
         )
-    for each in manifests:
+    return _lent(name, [(folder, each) for each in manifests], site)
+
+
+def _lent(name: str, modules: Sequence[tuple[Path, Manifest]], site: str | None) -> Lender:
+    """Load the modules of a net, f first, unless a site forbids it."""
+    for _, each in modules:
         if each.transfer_forbidden and each.site != site:
             raise TransferForbidden(
                 f"site {each.site} does not allow that other sites learn from its {each.kind} module of "
                 f"{each.category} ({each.module_id[:12]}): choose another --from, or ask that site"
             )
-    parts = [freeze(load_module(each, payload_path(folder, each.module_id))) for each in manifests]
-    digests = tuple(each.module_id for each in manifests)
-    return lender_of(name, digests, parts, image_px(manifest.architecture.to_type()))
+    parts = [freeze(load_module(each, payload_path(folder, each.module_id))) for folder, each in modules]
+    digests = tuple(each.module_id for _, each in modules)
+    return lender_of(name, digests, parts, image_px(modules[0][1].architecture.to_type()))
 
 
 def lender_of(name: str, digests: tuple[str, ...], parts: list[nn.Module], side: int) -> Lender:
-    """Return what frozen modules lend: f alone, or f and a task module behind it; `side` of its images."""
+    """Return what frozen modules lend: f alone, or all from f to a task module; `side` of f's images."""
     net = nn.Sequential(*parts)
-    return Lender(name, digests, TappedNet(net, pool_inputs(net)).eval(), _chain(net), len(parts) == 2, side)
+    return Lender(name, digests, TappedNet(net, pool_inputs(net)).eval(), _chain(net), len(parts) > 1, side)
 
 
 def _manifest(folder: Path, module_id: str) -> Manifest:
