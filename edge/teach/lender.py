@@ -131,7 +131,8 @@ def _of_route(name: str, routes: Sequence[Route]) -> tuple[str, ...]:
             adapter = () if route.adapter is None else (route.adapter,)
             return (route.category_module, *adapter, route.task_module)
     raise TransferNotPossible(
-        f"{name} is not classified in that version: --transfer lwf learns from class answers; take l2t, at or fm"
+        f"{name} is not classified in that version, and --transfer lwf learns from class answers: take l2t, "
+        "at or fm"
     )
 
 

@@ -223,8 +223,8 @@ def test_flags_that_mean_nothing_are_refused(flags: dict[str, str], said: str, t
     with pytest.raises(InvalidSettings, match=said):
         run_transfer(
             given["bench"] or "", given["data"] or "", tmp_path, QUIET, seeds="0", samples=None,
-            methods=given["methods"], retained=None, steps=2, profile=given["profile"] or "", lenders=given["lenders"] or "",
-            threads=1, data_root=tmp_path, command="x",
+            methods=given["methods"], retained=None, steps=2, profile=given["profile"] or "",
+            lenders=given["lenders"] or "", threads=1, data_root=tmp_path, command="x",
         )  # fmt: skip
 
 

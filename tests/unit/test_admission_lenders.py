@@ -1,4 +1,4 @@
-"""What a teacher learned from: nets, the modules of a whole route among them, if each of their sites lends."""
+"""What a teacher learned from: nets, the modules of a whole route among them, if each site lends."""
 
 from __future__ import annotations
 

@@ -22,7 +22,6 @@ from benchmarks.quality.refined import (
 )
 from central.refine.federated_run import Rounds
 from edge.datasets.site_dataset import Split
-from transplant.nets.adapter import Adapter
 from transplant.nets.architecture_table import default_architecture
 from transplant.nets.architectures import build_category_module, build_task_module
 from transplant.nets.learner_config import LearnerConfig
@@ -32,6 +31,7 @@ from transplant.refinement.round_delta import RoundDelta, parameters_of
 from transplant.types import Task
 
 if TYPE_CHECKING:
+    from transplant.nets.adapter import Adapter
     from transplant.refinement.adapter_refinement import RefinementProblem
     from transplant.refinement.refinement_config import RefinementConfig
 

@@ -278,7 +278,7 @@ def test_a_route_lends_only_if_every_module_of_it_does_and_if_it_classifies(
     lent: tuple[SiteHome, SealedTeacher], home: SiteHome
 ) -> None:
     client = _client(_Catalog(lent, _adapter(lent, site="site-x", transfer_forbidden=True)))
-    with pytest.raises(TransferForbidden, match="site-x does not allow.*adapter"):
+    with pytest.raises(TransferForbidden, match=r"site-x does not allow.*adapter"):
         open_lender("catalog:square/1", "site-b", home, client, for_answers=True)
     assert not open_lender("catalog:square/1", "site-b", home, client).answers, "f alone is lent"
     client = _client(_Catalog(lent, task=Task.SEGMENTATION))
