@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from transplant.artifact.digest import derive_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable
 
     from central.refine.federated_run import FederatedRun
 
@@ -26,7 +26,7 @@ class Waiter:
     sleep: Callable[[float], None] = time.sleep
 
 
-def chosen_sites(there: Sequence[str], run: FederatedRun, number: int) -> tuple[str, ...]:
+def chosen_sites(there: Collection[str], run: FederatedRun, number: int) -> tuple[str, ...]:
     """Return the sites that a round asks: those of the first ones that are there.
 
     Which come first is a function of the names of all sites, the seed and the round.
@@ -46,8 +46,8 @@ def sites_there(
 ) -> dict[str, int]:
     """Return site -> node of those that are connected, once enough are or time is up.
 
-    Enough are a quorum, and as many as are asked; before the first round, when sites come one by one, the
-    very sites that the seed names: or the choice were made by who comes first.
+    A quorum is enough; before the first round, when sites come one by one, it must hold the very sites that
+    the seed names, or the choice were made by who comes first. Later who is gone is not waited for.
 
     Args:
         node_ids: returns the nodes that are connected.
@@ -56,15 +56,14 @@ def sites_there(
         waiter: the clock.
         shut: returns the nodes that may not take part any more.
     """
-    known = sorted(set(run.nodes.values()))
-    wanted = min(max(run.rounds.quorum, run.rounds.sites_a_round), len(known))
-    named = chosen_sites(known, run, 1) if number == 1 and run.rounds.sites_a_round else ()
     until_s, look_s = waiter.now_s() + run.rounds.wait_s, LOOK_S
     while True:
         allowed = run.nodes.keys() - set(shut())
         online = sorted(str(node_id) for node_id in node_ids())
         there = {run.nodes[node_id]: int(node_id) for node_id in online if node_id in allowed}
-        enough = len(there) >= wanted and there.keys() >= set(named)
+        first = number == 1 and run.rounds.sites_a_round > 0
+        named = chosen_sites([run.nodes[node_id] for node_id in allowed], run, 1) if first else ()
+        enough = len(there) >= run.rounds.quorum and there.keys() >= set(named)
         if enough or waiter.now_s() >= until_s:
             return there
         waiter.sleep(look_s)

@@ -149,6 +149,25 @@ def test_a_choice_among_sites_is_not_made_by_who_comes_first():
     assert come(0.5, ROUNDS) == ("site-ada", "site-bob")
 
 
+def test_a_site_that_is_gone_or_shut_out_is_not_waited_for_again():
+    three = replace(ROUNDS, rounds=3, sites_a_round=3, wait_s=1000)
+    nodes = {1: honest(), 2: honest()}
+
+    def once(message: Message) -> Message:
+        del nodes[3]
+        return honest()(message)
+
+    nodes[3] = once
+    run = run_of(three)
+    run = replace(run, nodes={str(node_id): SITES[node_id] for node_id in (1, 2, 3)})
+    grid, time = FakeGrid(nodes), FakeTime()
+    record, _ = run_rounds(grid.as_grid(), run, Waiter(time.now_s, time.sleep))
+    assert [len(each.answered) for each in record.rounds] == [3, 2, 2]
+    record, _ = run_rounds(grid.as_grid(), run, Waiter(time.now_s, time.sleep), lambda: {"3"})
+    assert [len(each.answered) for each in record.rounds] == [2, 2, 2]
+    assert time.now < 10
+
+
 def test_a_founding_may_take_one_round_more():
     refining = run_of(ROUNDS)
     assert refining.longest_s == 2 * (5 + 10)
