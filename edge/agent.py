@@ -84,6 +84,7 @@ def _live(
         site=site.name,
         category=site.category,
         policy=site.settings.policy,
+        device=site.device,
     )
     outbox = Outbox(site.home.outbox)
     enqueue(sealed, outbox)
@@ -142,7 +143,8 @@ class _Follower:
         """Ship what is sealed; where task modules stay here, what the center asks in their place, too."""
         self._ship()
         if not self._sealed.complete:
-            self._sealed = answer_probes(self._client, self._site.home, self._teacher.net, self._sealed)
+            site, net = self._site, self._teacher.net
+            self._sealed = answer_probes(self._client, site.home, net, self._sealed, site.device)
             enqueue(self._sealed, self._outbox)
             self._ship()
 
@@ -156,8 +158,9 @@ class _Follower:
         if not self._sealed.complete:
             return False  # the center has not asked about every task yet
         _, merges = request_merge(self._sealed, client)
+        validation = site.data.load(Split.VALIDATION)
         verdicts = answer_candidates(
-            client, site.home, self._teacher.net, site.category, self._tasks, site.data.load(Split.VALIDATION)
+            client, site.home, self._teacher.net, site.category, self._tasks, validation, site.device
         )
         for verdict in verdicts:
             log.info(
@@ -202,7 +205,8 @@ class _Follower:
         site = self._site
         own = None if version is None else replace(version, routes=self._own_routes(version))
         net = None if own is None else load_net(site.home, own)
-        figures = measure_net(self._teacher.net, net, site.category, self._tasks, site.data.load(Split.TEST))
+        test = site.data.load(Split.TEST)
+        figures = measure_net(self._teacher.net, net, site.category, self._tasks, test, site.device)
         write_report(
             site.home,
             site=site.name,

@@ -129,7 +129,7 @@ def answer(**flags: Any) -> None:
         sealed = _sealed(site)
         enqueue(sealed, outbox)
         push_outbox(outbox, site.home, client)  # the center asks about a category module that it has
-        sealed = answer_probes(client, site.home, site.teach().net, sealed)
+        sealed = answer_probes(client, site.home, site.teach().net, sealed, site.device)
         enqueue(sealed, outbox)
         for module_id in push_outbox(outbox, site.home, client):
             typer.echo(f"{module_id}  registered")
@@ -207,6 +207,7 @@ def _sealed(site: Site) -> SealedTeacher:
         site=site.name,
         category=site.category,
         policy=site.settings.policy,
+        device=site.device,
     )
 
 
@@ -241,7 +242,8 @@ def _report(site: Site, number: int) -> dict[str, Any]:
             raise
         version = None  # nothing pulled yet: the teacher alone is measured
     net = None if version is None else load_net(site.home, version)
-    figures = measure_net(teacher.net, net, site.category, teacher.tasks, site.data.load(Split.TEST))
+    test = site.data.load(Split.TEST)
+    figures = measure_net(teacher.net, net, site.category, teacher.tasks, test, site.device)
     return write_report(
         site.home,
         site=site.settings.site or (site.name if site.settings.kit else site.category),

@@ -14,9 +14,11 @@ from edge.teach.statistics import disclose, implied_figures
 from transplant.artifact.encoding import Encoding
 from transplant.datafree.feature_statistics import collect_statistics
 from transplant.datafree.privacy import gaussian_mechanism
+from transplant.nets.placement import CPU, placed
 from transplant.types import Disclosure
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from edge.datasets.site_dataset import SiteDataset
@@ -65,7 +67,11 @@ class Policy:
 
 
 def told_about_features(
-    category_module: nn.Module, train: SiteDataset, seam: Seam, policy: Policy
+    category_module: nn.Module,
+    train: SiteDataset,
+    seam: Seam,
+    policy: Policy,
+    device: torch.device = CPU,
 ) -> tuple[FeatureStatistics, DisclosedStatistics | None]:
     """Return what f's manifest says about x = f(I), and the statistics that travel beside it.
 
@@ -74,12 +80,14 @@ def told_about_features(
         train: the site's training data; only aggregates of it come out.
         seam: the shape of x.
         policy: how much to tell.
+        device: what f runs on.
 
     Raises:
         DatasetInvalid: if the data are too few for the level, or for so many directions.
         InvalidSettings: if the mechanism's parameters are out of range.
     """
     images = train.images.split(_BATCH)
+    category_module = placed(category_module, device)
     if policy.level in (Disclosure.NONE, Disclosure.SCALE):
         return disclose(category_module, images, policy.level), None
     noise = policy.noise

@@ -6,10 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from transplant.nets.measures import floor, measure
+from transplant.nets.placement import CPU, placed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import torch
     from torch import nn
 
     from edge.datasets.site_dataset import SiteDataset
@@ -34,7 +36,11 @@ class RouteFigures:
 
 
 def measure_route(
-    teacher: TeacherNet, route: nn.Module | None, data: SiteDataset, task: Task
+    teacher: TeacherNet,
+    route: nn.Module | None,
+    data: SiteDataset,
+    task: Task,
+    device: torch.device = CPU,
 ) -> RouteFigures:
     """Measure one task three ways on one split.
 
@@ -43,26 +49,32 @@ def measure_route(
         route: the universal net's route, images -> logits, or None.
         data: the split to measure on.
         task: which task.
+        device: what both run on; they stay where they are.
 
     Raises:
         DatasetInvalid: if the data has no targets of this task.
     """
     _, targets = data.examples(task)
-    own = teacher.eval().route(task)
+    own = placed(teacher.eval().route(task), device)
     return RouteFigures(
         task,
         measure(own, data.batches(task), task),
-        {} if route is None else measure(route, data.batches(task), task),
+        {} if route is None else measure(placed(route, device), data.batches(task), task),
         floor([targets], task),
         len(targets),
     )
 
 
 def measure_net(
-    teacher: TeacherNet, net: TransplantNet | None, category: str, tasks: Sequence[Task], data: SiteDataset
+    teacher: TeacherNet,
+    net: TransplantNet | None,
+    category: str,
+    tasks: Sequence[Task],
+    data: SiteDataset,
+    device: torch.device = CPU,
 ) -> list[RouteFigures]:
     """Measure every task of a site; tasks without a route in `net` have no transplanted figures."""
-    return [measure_route(teacher, _route(net, category, task), data, task) for task in tasks]
+    return [measure_route(teacher, _route(net, category, task), data, task, device) for task in tasks]
 
 
 def _route(net: TransplantNet | None, category: str, task: Task) -> nn.Module | None:

@@ -90,6 +90,10 @@ Pretrained = Annotated[
     bool | None, typer.Option("--pretrained", help="vgg16 from ImageNet weights.", rich_help_panel=_TRAINING)
 ]
 Seed = Annotated[int | None, typer.Option(rich_help_panel=_TRAINING)]
+DeviceName = Annotated[
+    str | None,
+    typer.Option("--device", help="auto (a GPU where there is one), cpu or cuda.", rich_help_panel=_TRAINING),
+]
 Threads = Annotated[int | None, typer.Option(help="0: as many as there are.", rich_help_panel=_TRAINING)]
 
 
@@ -197,6 +201,7 @@ def teacher_options(
     pretrained: Pretrained = None,
     seed: Seed = None,
     threads: Threads = None,
+    device: DeviceName = None,
     transfer: TransferName = None,
     lender: LenderName = None,
     retain: Retain = None,

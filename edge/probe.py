@@ -12,8 +12,11 @@ from transplant.datafree.probe import answer_probe
 from transplant.errors import MergeNotPossible
 from transplant.nets.architecture_table import image_px
 from transplant.nets.disclosure_layouts import answers_architecture
+from transplant.nets.placement import CPU, placed
 
 if TYPE_CHECKING:
+    import torch
+
     from edge.site_home import SiteHome
     from transplant.nets.teacher_net import TeacherNet
     from transplant.rpc.client import CentralClient
@@ -22,11 +25,15 @@ log = logging.getLogger(__name__)
 
 
 def answer_probes(
-    client: CentralClient, home: SiteHome, net: TeacherNet, sealed: SealedTeacher
+    client: CentralClient,
+    home: SiteHome,
+    net: TeacherNet,
+    sealed: SealedTeacher,
+    device: torch.device = CPU,
 ) -> SealedTeacher:
     """Answer and seal what the center asks about this teacher; what was answered before stays.
 
-    The same request gives the same answers, so that a crash in the middle changes nothing.
+    The same request gives the same answers (on a CPU), so that a crash in the middle changes nothing.
 
     Returns:
         The sealed teacher with its answers; it is not `complete` while the center has not asked.
@@ -50,7 +57,8 @@ def answer_probes(
                 f"{image_px(f.architecture.to_type())} px: is it the center that this teacher was sent to?"
             )
         log.info("answering %d of %d synthetic images for %s", request.count, request.pool, task)
-        told = answer_probe(request, net.category_module, net.task_modules[task.value])
+        parts = placed((net.category_module, net.task_modules[task.value]), device)
+        told = answer_probe(request, *parts)
         manifest, payload = seal_answers(told, f)
         write_artifact(home.sealed, manifest, payload)
         answers[task] = manifest

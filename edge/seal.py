@@ -18,11 +18,14 @@ from transplant.artifact.encoding import as_received
 from transplant.artifact.manifest import Manifest, TrainingRecord
 from transplant.errors import NotFound
 from transplant.nets.architecture_table import seam_of
+from transplant.nets.placement import CPU
 from transplant.types import ModuleKind, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    import torch
 
     from edge.datasets.open_data import RememberedData
     from edge.teach.teach import Teacher
@@ -63,6 +66,7 @@ def seal_teacher(
     site: str,
     category: str,
     policy: Policy,
+    device: torch.device = CPU,
 ) -> SealedTeacher:
     """Seal f, what is told about it, and every g_T that leaves the site.
 
@@ -75,6 +79,7 @@ def seal_teacher(
         site: the site's name as its certificate says it.
         category: the site's category.
         policy: what the site tells.
+        device: what f runs on where something is told about its features.
 
     Raises:
         DatasetInvalid: if the data are too few for the level of disclosure.
@@ -97,7 +102,7 @@ def seal_teacher(
     seam = seam_of(teacher.architecture)
     # The center sees features of f as it is loaded there: what is told about features is told about those.
     received = as_received(teacher.net.category_module, policy.encoding)
-    figures, statistics = told_about_features(received, data.load(Split.TRAIN), seam, policy)
+    figures, statistics = told_about_features(received, data.load(Split.TRAIN), seam, policy, device)
     f, payload = seal(
         teacher.net.category_module,
         site=site,

@@ -15,7 +15,7 @@ from edge.teach.borrowing import Transfer
 from edge.teach.recipe import Optimiser, Recipe, default_epochs
 from transplant.artifact.encoding import Encoding
 from transplant.errors import InvalidName, InvalidSettings
-from transplant.types import Disclosure, Precision, Task, checked_name
+from transplant.types import Device, Disclosure, Precision, Task, checked_name
 
 _PREFIX = "TRANSPLANT_EDGE_"
 _DEFAULTS = Recipe()
@@ -50,6 +50,7 @@ class EdgeSettings(BaseSettings):
     pretrained: bool = False
     seed: Annotated[int, Field(ge=0, lt=1 << 31)] = 0
     threads: Annotated[int, Field(ge=0, le=1024)] = 0
+    device: Device = "auto"
     disclosure: Disclosure = Disclosure.NONE
     ship: Ship = Ship.MODULES
     encoding: Encoding = Encoding.F32

@@ -17,6 +17,7 @@ from edge.teach.progress import shown_progress
 from edge.teach.teach import Teacher, teach
 from transplant.errors import InvalidSettings
 from transplant.nets.allocator import keep_freed_memory
+from transplant.nets.placement import CPU, resolved_device
 from transplant.rpc.channel import Kit, load_kit
 from transplant.rpc.client import CentralClient
 from transplant.types import Role, Task
@@ -79,6 +80,15 @@ class Site:
             with_masks=(Task.SEGMENTATION in tasks) if tasks else None,
         )
 
+    @cached_property
+    def device(self) -> torch.device:
+        """Return what training, statistics, answers and figures are computed on.
+
+        Raises:
+            InvalidSettings: if a GPU is demanded and this process sees none.
+        """
+        return resolved_device(self.settings.device)
+
     def client(self) -> CentralClient:
         """Open a connection to the center."""
         return CentralClient(self.kit, self.settings.center)
@@ -107,6 +117,7 @@ class Site:
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
         keep_freed_memory()
+        device = self._training_device()
         with shown_progress(self.category, self.settings.resolved_epochs) as progress:
             return teach(
                 self.data,
@@ -117,4 +128,10 @@ class Site:
                 restart=restart,
                 progress=progress,
                 loan=self.loan,
+                device=device,
             )
+
+    def _training_device(self) -> torch.device:
+        """Return the device, and the CPU for what is computed there only, unless a GPU was demanded."""
+        penalised = self.settings.transfer not in (Transfer.NONE, Transfer.LAYER)
+        return CPU if penalised and self.settings.device == "auto" else self.device

@@ -13,7 +13,7 @@ from edge.settings import EdgeSettings
 from edge.site_home import SiteHome
 from transplant.artifact.durable_file import storage_errors
 from transplant.errors import InvalidSettings
-from transplant.types import Task
+from transplant.types import DEVICES, Device, Task
 
 if TYPE_CHECKING:
     from transplant.artifact.net_folder import NetFolder
@@ -41,17 +41,23 @@ def predict(
         Path | None, typer.Option(help="Folder for the masks of a segmentation, one PNG a category.")
     ] = None,
     at_once: Annotated[int, typer.Option("--batch", min=1, help="Pictures at a time.")] = 16,
+    device: Annotated[
+        str,
+        typer.Option(envvar="TRANSPLANT_EDGE_DEVICE", help="auto (a GPU where there is one), cpu or cuda."),
+    ] = "auto",
 ) -> None:
     """Say what is in pictures: every category of the net at once; the pictures stay here."""
     from edge.predict import guided_net, predict_folder, write_lines  # torch takes seconds: --help should not
+    from transplant.nets.placement import resolved_device
 
-    wanted = _task(task)
+    wanted, place = _task(task), resolved_device(_device(device))
     if masks is not None and wanted is not Task.SEGMENTATION:
         raise InvalidSettings("--masks are of a segmentation: give --task segmentation, too")
     folder = _folder(home, net)
     loaded = folder.load_net(folder.version(version))
     if budget is not None and budget < len(loaded.categories(wanted)):
         loaded = guided_net(folder, loaded, wanted)
+    loaded = loaded.on(place)
     answers = predict_folder(
         folder, loaded, pictures, wanted, categories=category, budget=budget, at_once=at_once
     )
@@ -96,6 +102,13 @@ def _folder(home: Path | None, net: Path | None) -> NetFolder:
             raise InvalidSettings("give --home or --net, not both")
         return NetFolder.at(net)
     return net_folder(SiteHome(EdgeSettings.of({"home": home}).home))
+
+
+def _device(name: str) -> Device:
+    for device in DEVICES:
+        if name == device:
+            return device
+    raise InvalidSettings(f"--device takes {', '.join(DEVICES)}; got {name}")
 
 
 def _task(name: str) -> Task:

@@ -12,10 +12,13 @@ from edge.evaluate import measure_route
 from edge.pull import fetch, load_net
 from edge.site_home import SiteHome, read_document, write_document
 from transplant.errors import MergeNotPossible
+from transplant.nets.placement import CPU
 from transplant.types import NetVersion, Route, Task, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import torch
 
     from edge.datasets.site_dataset import SiteDataset
     from transplant.nets.teacher_net import TeacherNet
@@ -29,6 +32,7 @@ def answer_candidates(
     category: str,
     tasks: Sequence[Task],
     data: SiteDataset,
+    device: torch.device = CPU,
 ) -> list[Verdict]:
     """Measure and answer every candidate route that learned from this site's teacher.
 
@@ -51,7 +55,9 @@ def answer_candidates(
         path = home.verdicts / f"{merge_key}.json"
         document = read_document(path)
         verdict = (
-            Verdict(**document) if document else _measured(client, home, teacher, merge_key, route, data)
+            Verdict(**document)
+            if document
+            else _measured(client, home, teacher, merge_key, route, data, device)
         )
         if document is None:
             write_document(path, asdict(verdict))
@@ -70,11 +76,12 @@ def _measured(
     merge_key: str,
     route: Route,
     data: SiteDataset,
+    device: torch.device,
 ) -> Verdict:
     # A candidate is not in any version yet: it is assembled as a net of this one route.
     alone = NetVersion(0, None, (route,))
     for module_id in alone.module_ids():
         fetch(client, home, module_id)
     candidate = load_net(home, alone).route(route.category, route.task)
-    figures = measure_route(teacher, candidate, data, route.task)
+    figures = measure_route(teacher, candidate, data, route.task, device)
     return Verdict(merge_key, figures.teacher, figures.transplanted, figures.floor, figures.sample_count)

@@ -13,7 +13,8 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 Precision = Literal["float32", "bfloat16"]
 """Of forward passes while something trains or learns; weights are float32 either way."""
 Device = Literal["auto", "cpu", "cuda"]
-"""What adapters are learned on; auto takes a GPU where the worker sees one."""
+"""What something is trained, learned or measured on; auto takes a GPU where the process sees one."""
+DEVICES: tuple[Device, ...] = ("auto", "cpu", "cuda")
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
 

@@ -18,6 +18,7 @@ from edge.teach.teaching import EpochRecord, TeachingState
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.durable_file import write_durably
 from transplant.errors import CheckpointInvalid
+from transplant.nets.placement import CPU, device_of, placed, to_device
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +68,7 @@ def save_checkpoint(directory: Path, inputs: TrainingInputs, state: TeachingStat
         }
     if state.borrowed is not None:
         tensors |= {f"borrowed.{name}": tensor for name, tensor in state.borrowed.tensors().items()}
-    payload = save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    payload = save({name: to_device(tensor.detach(), CPU).contiguous() for name, tensor in tensors.items()})
     file = f"epoch-{len(state.history):04d}.safetensors"
     write_durably(directory / file, payload)
     document = {
@@ -113,15 +114,17 @@ def load_checkpoint(directory: Path, inputs: TrainingInputs, state: TeachingStat
         tensors = load(payload)
     except SafetensorError as error:
         raise CheckpointInvalid(f"{file} is damaged ({error}); train again with --restart") from error
-    state.net.load_state_dict(_below("net.", tensors))
-    state.best_weights = _below("best.", tensors)
+    place = device_of(state.net)
+    state.net.load_state_dict(placed(_below("net.", tensors), place))
+    state.best_weights = placed(_below("best.", tensors), place)
     if state.borrowed is not None:
         state.borrowed.load(_below("borrowed.", tensors))
     optimizer = state.optimizer.state_dict()
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in _below("optimizer.", tensors).items():
         number, _, part = name.partition(".")
-        moments.setdefault(int(number), {})[part] = tensor
+        # Adam counts its steps on the CPU, wherever its moments are.
+        moments.setdefault(int(number), {})[part] = tensor if part == "step" else to_device(tensor, place)
     state.optimizer.load_state_dict({"state": moments, "param_groups": optimizer["param_groups"]})
     state.history = history
     return True

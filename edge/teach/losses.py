@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from edge.datasets.site_dataset import VOID
+from transplant.nets.placement import to_device
 from transplant.types import Task
 
 
@@ -22,8 +23,9 @@ def positive_weight(labels: Tensor) -> float:
 
 def classification_loss(logits_B1: Tensor, targets_B: Tensor, weight_of_positives: float) -> Tensor:
     """Return the class-balanced logistic loss."""
+    weight = to_device(torch.tensor(weight_of_positives), logits_B1.device)
     return binary_cross_entropy_with_logits(
-        logits_B1.flatten(), targets_B.to(torch.float32), pos_weight=torch.tensor(weight_of_positives)
+        logits_B1.flatten(), targets_B.to(torch.float32), pos_weight=weight
     )
 
 

@@ -20,9 +20,12 @@ from edge.teach.progress import SilentProgress, TeachingProgress
 from edge.teach.teaching import EpochRecord, begin, run_epoch, taught_net
 from transplant.errors import DatasetInvalid
 from transplant.nets.architecture_table import default_architecture
+from transplant.nets.placement import CPU
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import torch
 
     from edge.datasets.site_dataset import SiteDataset
     from edge.teach.borrowing import Loan
@@ -57,6 +60,7 @@ def teach(
     restart: bool = False,
     progress: TeachingProgress | None = None,
     loan: Loan | None = None,
+    device: torch.device | None = None,
 ) -> Teacher:
     """Train until the recipe's end and keep the epoch that validates best.
 
@@ -71,6 +75,7 @@ def teach(
         restart: forget an earlier training first.
         progress: who is told.
         loan: what it borrows from another net.
+        device: what to train on; None: the CPU. It is no input of a training: a checkpoint goes on on any.
 
     Raises:
         TransferNotPossible: if the lender does not fit.
@@ -78,7 +83,7 @@ def teach(
         CheckpointInvalid: if the checkpoint belongs to another training or is damaged.
         UnknownArchitecture: if the architecture does not exist for images of this size.
     """
-    told = progress or SilentProgress()
+    told, place = progress or SilentProgress(), device or CPU
     train, validation = data.load(Split.TRAIN), data.load(Split.VALIDATION)
     chosen = tasks or train.tasks
     for task in chosen:
@@ -97,10 +102,11 @@ def teach(
         loan = replace(loan, retain=retained_for(directory, inputs.key))
         if loan.retain is None:
             loan = replace(
-                loan, retain=_best_retained(loan, architecture, chosen, recipe, train, validation, told)
+                loan,
+                retain=_best_retained(loan, architecture, chosen, recipe, train, validation, told, place),
             )
             keep_retained(directory, inputs.key, loan.retain or 0)
-    state = begin(architecture, chosen, recipe, loan)
+    state = begin(architecture, chosen, recipe, loan, place)
     if load_checkpoint(directory, inputs, state) and not state.finished(recipe):
         told.say(f"going on after epoch {len(state.history)}")
     while not state.finished(recipe):
@@ -138,12 +144,13 @@ def _best_retained(
     train: SiteDataset,
     validation: SiteDataset,
     told: TeachingProgress,
+    device: torch.device,
 ) -> int:
     """Choose by validation how many layers to retain: a quarter of the training with each that fits."""
     short = replace(recipe, epochs=max(1, recipe.epochs // 4))
     scores: dict[int, float] = {}
     for retained in range(fitting_layers(loan, begin(architecture, tasks, short).net) + 1):
-        state = begin(architecture, tasks, short, replace(loan, retain=retained))
+        state = begin(architecture, tasks, short, replace(loan, retain=retained), device)
         while not state.finished(short):
             run_epoch(state, train, validation, short)
         scores[retained] = 0.0 if state.best is None else state.best.score

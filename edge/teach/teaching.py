@@ -19,8 +19,10 @@ from edge.teach.augment import Augmentation
 from edge.teach.borrowing import Borrowed, Loan, Transfer, retain_from
 from edge.teach.losses import joint_loss, positive_weight
 from transplant.artifact.digest import derive_seed
+from transplant.errors import InvalidSettings
 from transplant.nets.architecture_table import image_px
 from transplant.nets.measures import as_images, measure
+from transplant.nets.placement import CPU, beside, device_of, net_to_device
 from transplant.nets.precision import mixed_precision
 from transplant.nets.task_module import ClassificationModule, SegmentationModule
 from transplant.nets.teacher_net import TeacherNet, load_pretrained_vgg16
@@ -66,7 +68,11 @@ class TeachingState:
 
 
 def begin(
-    architecture: Architecture, tasks: tuple[Task, ...], recipe: Recipe, loan: Loan | None = None
+    architecture: Architecture,
+    tasks: tuple[Task, ...],
+    recipe: Recipe,
+    loan: Loan | None = None,
+    device: torch.device = CPU,
 ) -> TeachingState:
     """Return the state before the first epoch.
 
@@ -75,8 +81,10 @@ def begin(
         tasks: that it is taught.
         recipe: the settings.
         loan: what it borrows; a loan of layers says how many.
+        device: what it is trained on; starts are drawn on the CPU, and what is penalised is computed there.
 
     Raises:
+        InvalidSettings: if a penalty is to be computed anywhere else.
         TransferNotPossible: if the lender's layers or features do not fit.
         UnknownArchitecture: if the architecture is not in the table, or has no pretrained weights.
     """
@@ -89,7 +97,12 @@ def begin(
     if loan is not None and loan.transfer is Transfer.LAYER:
         retain_from(loan, net, loan.retain or 0)
     elif loan is not None:
+        if device != CPU:
+            raise InvalidSettings(
+                f"--transfer {loan.transfer} is computed on the CPU: take --device cpu, or --transfer layer"
+            )
         borrowed = Borrowed(loan, net, image_px(architecture), recipe.seed)
+    net = net_to_device(net, device)
     added = [] if borrowed is None else borrowed.parameters()
     trained = [weight for weight in net.parameters() if weight.requires_grad]
     return TeachingState(net, _optimizer([*trained, *added], recipe), borrowed=borrowed)
@@ -121,7 +134,7 @@ def run_epoch(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # dropout draws from the global generator
         loss = _train(state, train, recipe, epoch, generator, on_batch)
-    with mixed_precision(recipe.precision):  # epochs are only compared with each other
+    with mixed_precision(recipe.precision, device_of(state.net)):  # epochs are only compared with each other
         figures = {task.value: figures for task, figures in measured(state.net, validation).items()}
     record = EpochRecord(epoch, loss, score_of(figures), figures)
     previous = state.best
@@ -132,9 +145,9 @@ def run_epoch(
 
 
 def taught_net(state: TeachingState) -> TeacherNet:
-    """Return the net with the weights of the best epoch, in evaluation mode."""
+    """Return the net with the weights of the best epoch, in evaluation mode, on the CPU."""
     state.net.load_state_dict(state.best_weights)
-    return state.net.eval()
+    return net_to_device(state.net, CPU).eval()
 
 
 def measured(net: TeacherNet, data: SiteDataset) -> dict[Task, dict[str, float]]:
@@ -183,7 +196,7 @@ def _train(
     augmentation = Augmentation.for_data(train)
     weight = positive_weight(train.labels)
     masks = train.masks if Task.SEGMENTATION.value in net.task_modules else None
-    mixed = mixed_precision(recipe.precision)
+    mixed = mixed_precision(recipe.precision, device_of(net))
     batches = torch.randperm(len(train), generator=generator).split(recipe.batch_size)
     total = 0.0
     for number, chosen in enumerate(batches):
@@ -193,12 +206,12 @@ def _train(
         images, targets = augmentation.apply(
             train.images[chosen], None if masks is None else masks[chosen], generator
         )
-        shown = as_images(images)
+        shown, labels = as_images(beside(images, net)), beside(train.labels[chosen], net)
         with mixed:
-            logits, told = _logits(net, shown, targets)
+            logits, told = _logits(net, shown, None if targets is None else beside(targets, net))
         loss = joint_loss(
             {task: value.to(torch.float32) for task, value in logits.items()},
-            train.labels[chosen],
+            labels,
             told,
             weight,
         )

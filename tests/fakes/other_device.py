@@ -45,6 +45,12 @@ class Elsewhere(torch.Tensor):
     def device(self) -> torch.device:
         return OTHER
 
+    def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Stay where it is told to stay, as optimisers do."""
+        told = [each for each in args if each != OTHER]
+        kwargs = {name: each for name, each in kwargs.items() if each != OTHER}
+        return super().to(*told, **kwargs) if told or kwargs else self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Elsewhere:
         twin = Elsewhere(self.inner.clone(), requires_grad=self.requires_grad)
         if isinstance(self, nn.Parameter):
@@ -113,7 +119,9 @@ def install(monkeypatch) -> None:
         placement.net_to_device: net_to_other,
         known: lambda wanted: OTHER if wanted == "cuda" else known(wanted),
     }
-    for module in [each for name, each in sys.modules.items() if name.startswith("transplant.")]:
+    for module in [
+        each for name, each in sys.modules.items() if name.startswith(("transplant.", "edge.", "benchmarks."))
+    ]:
         for name, value in list(vars(module).items()):
             if (
                 callable(value)

@@ -27,6 +27,7 @@ from transplant.datafree.principal_directions import DirectionSketch
 from transplant.errors import DatasetInvalid, InvalidSettings, TensorNotFinite
 from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics, KroneckerFactors
 from transplant.nets.measures import as_images
+from transplant.nets.placement import CPU, beside, to_device
 from transplant.types import Disclosure
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def collect_statistics(
     """Aggregate x over a site's labelled images; the result does not depend on how they are batched.
 
     Args:
-        category_module: f, in evaluation mode.
+        category_module: f, in evaluation mode, on any device.
         batches: uint8 images (B, 3, H, W) with uint8 labels (B,), 1 = shows the category.
         level: `moments` or `pca`.
         directions: K, principal directions of a class (level `pca`).
@@ -94,7 +95,10 @@ def checked_features(category_module: nn.Module, images_u8_BCHW: Tensor) -> Iter
         TensorNotFinite: if f answers NaN or an infinity.
     """
     for part in images_u8_BCHW.split(chunk_of(images_u8_BCHW)):
-        features_BCHW = category_module(as_images(part)).to(torch.float32)
+        features = category_module(as_images(beside(part, category_module))).to(torch.float32)
+        features_BCHW = to_device(
+            features, CPU
+        )  # f takes most of the time; sums are the same on every device
         if not bool(features_BCHW.isfinite().all()):
             raise TensorNotFinite(
                 "the category module answers NaN or an infinity on this site's images: train it again with a "

@@ -21,6 +21,7 @@ from transplant.errors import MergeNotPossible, PayloadMalformed, TensorNotFinit
 from transplant.nets.disclosures import ProbeAnswers, ProbeRequest
 from transplant.nets.measures import as_images
 from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.placement import CPU, beside, to_device
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def answer_probe(request: ProbeRequest, category_module: nn.Module, task_module:
 
     Args:
         request: what the center asks.
-        category_module: f, in evaluation mode.
-        task_module: g_T of the request's task, in evaluation mode.
+        category_module: f, in evaluation mode, on any device.
+        task_module: g_T of the request's task, in evaluation mode, on the same.
 
     Raises:
         MergeNotPossible: if this release does not have the request's generator.
@@ -64,8 +65,9 @@ def answer_probe(request: ProbeRequest, category_module: nn.Module, task_module:
     for index, inside in _by_batch(torch.arange(request.pool)):
         images = _batch(request, index)[inside]
         chunks = images.split(images_at_once(request.image_px))
-        answered = [task_module(category_module(as_images(chunk))) for chunk in chunks]
-        logits = torch.cat(answered).to(torch.float32)
+        placed_chunks = (as_images(beside(chunk, category_module)) for chunk in chunks)
+        answered = [task_module(category_module(chunk)) for chunk in placed_chunks]
+        logits = to_device(torch.cat(answered), CPU).to(torch.float32)
         if not bool(torch.isfinite(logits).all()):
             raise TensorNotFinite("the teacher answers a synthetic image with a number that is not finite")
         parts.append(_told(request, logits))

@@ -25,6 +25,7 @@ from torch.nn import functional
 from transplant.nets.adapter import Adapter
 from transplant.nets.category_module import CategoryModule
 from transplant.nets.lean_chain import halved, run_chain
+from transplant.nets.placement import CPU, to_device
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -41,7 +42,7 @@ def form_of(category_module: nn.Module, adapter: nn.Module) -> Hashable:
     if not isinstance(category_module, CategoryModule) or not isinstance(adapter, Adapter | nn.Identity):
         return id(category_module), id(adapter)
     normalize = category_module.normalize
-    scale = [tuple(part.flatten().tolist()) for part in (normalize.mean, normalize.std)]
+    scale = [tuple(to_device(part, CPU).flatten().tolist()) for part in (normalize.mean, normalize.std)]
     shapes = tuple((name, tuple(weight.shape)) for name, weight in _weights(category_module, adapter))
     return type(adapter), *scale, shapes
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from transplant.nets.category_group import CategoryGroup, form_of
 from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.placement import CPU, to_device
 from transplant.nets.shared_task import SharedTask
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class JointRoutes:
         scores_BG = torch.empty(count, self._count)
         for places, maps in self._features(images_BCHW, at_once):
             features.update(zip(places, maps.chunk(len(places)), strict=True))
-            scores_BG[:, list(places)] = scores(places, maps).T
+            scores_BG[:, list(places)] = scores(places, to_device(maps, CPU)).T
         ran_BG = torch.zeros(count, self._count, dtype=torch.bool)
         ran_BG.scatter_(1, scores_BG.topk(min(budget, self._count), dim=1).indices, value=True)
         told: list[tuple[Tensor, Tensor]] = []  # flat places in (B, G), rows of logits
@@ -120,7 +121,8 @@ class JointRoutes:
                     for index, place in enumerate(places)
                     if len(wanted[place])
                 )
-                told.append((at, host.shared.logits(_filled(maps, at_once)).squeeze(1)))
+                rows = host.shared.logits(_filled(maps, at_once)).squeeze(1)
+                told.append((at, to_device(rows, CPU)))
         logits = torch.full((count * self._count, *told[0][1].shape[1:]), torch.nan)
         for at, rows in told:
             logits[at] = rows

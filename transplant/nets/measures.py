@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transplant.nets.pixel_budget import images_at_once
-from transplant.nets.placement import beside
+from transplant.nets.placement import CPU, beside, device_of, to_device
 from transplant.types import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from torch import nn
 
 VOID = 255
 """Pixels of this value count neither for nor against (VOC's border)."""
@@ -41,7 +39,7 @@ def measure(
     """Measure a route on labelled batches.
 
     Args:
-        net: images -> logits, (B, 1) or (B, 1, H, W).
+        net: images -> logits, (B, 1) or (B, 1, H, W), on any device; what is counted is counted on the CPU.
         batches: uint8 images (B, 3, H, W) and uint8 targets, (B,) or (B, H, W) with 255 = void.
         task: which measures.
 
@@ -50,8 +48,10 @@ def measure(
         "frequency_weighted_iou"} for segmentation, `iou` being that of the category's own pixels.
     """
     matrix_TP = torch.zeros(2, 2, dtype=torch.int64)
+    place = device_of(net) if isinstance(net, nn.Module) else CPU
     for images, targets in batches:
-        predicted, truth = net(as_images(images)).flatten() > 0, targets.flatten()
+        predicted = to_device(net(as_images(to_device(images, place))).flatten() > 0, CPU)
+        truth = targets.flatten()
         told = truth != VOID
         cells = 2 * truth[told].to(torch.int64) + predicted[told].to(torch.int64)
         matrix_TP += torch.bincount(cells, minlength=4).reshape(2, 2)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transplant.errors import InvalidSettings, NotFound
 from transplant.nets.image_check import checked_images
 from transplant.nets.joint_routes import JointRoutes
+from transplant.nets.placement import CPU, beside, placed, to_device
 from transplant.nets.prediction import Prediction
 from transplant.nets.route_guide import RouteGuide, plausibility
 
@@ -102,6 +103,13 @@ class TransplantNet:
         """Return the same net with other guides; the modules are the same objects."""
         return TransplantNet(self.version, self._modules, guides)
 
+    def on(self, device: torch.device) -> TransplantNet:
+        """Return the same net with its modules on a device; on the CPU, where they are, the same object."""
+        modules = placed(self._modules, device)
+        if all(modules[each] is self._modules[each] for each in modules):
+            return self
+        return TransplantNet(self.version, modules, self._guides)
+
     def route(self, category: str, task: Task) -> RouteNet:
         """Return images -> logits for one category and task.
 
@@ -154,9 +162,10 @@ class TransplantNet:
         images = checked_images(
             images_BCHW, {line.task_module: self._modules[line.task_module] for line in lines}.values()
         )
+        images = beside(images, self._modules[lines[0].category_module])
         guides = [self._guides.get((category, task), RouteGuide()) for category in chosen]
         if budget is None or (budget >= len(chosen)):
-            logits = routes.logits(images)
+            logits = to_device(routes.logits(images), CPU)
             ran = torch.ones(logits.shape[:2], dtype=torch.bool)
         elif budget < 1:
             raise InvalidSettings(f"budget: at least 1 route must run; got {budget}")
