@@ -155,6 +155,9 @@ def quality(
     precision: Annotated[
         str | None, typer.Option(help="float32 or bfloat16 [bfloat16 where the processor computes in it]")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="of adapters and figures: cpu, cuda or auto; teachers are trained on the CPU")
+    ] = "cpu",
     workers: Annotated[int, typer.Option(help="cells side by side, on Ray if more than one")] = 1,
     threads: Annotated[
         int, typer.Option(help="computing threads of each worker; only 1 is reproducible")
@@ -204,7 +207,7 @@ def quality(
         bench, data=data, arch=arch, seeds=seeds, samples=samples, methods=methods, disclosure=disclosure,
         categories=categories, hosts=hosts, tasks=tasks, layers=layers, kernel=kernel, ship=ship,
         sources=sources, synthetic=synthetic, teacher_images=teacher_images,
-        teacher_transfer=teacher_transfer, epochs=epochs, steps=steps, precision=precision,
+        teacher_transfer=teacher_transfer, epochs=epochs, steps=steps, precision=precision, device=device,
     )  # fmt: skip
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     ran = run_quality(

@@ -33,7 +33,8 @@ class Record:
     its category a teacher had and `teacher_transfer` how it borrowed, where that is not all and not at all,
     `sites`, `alpha` and `categories` how many sites a federation has, how unlike they are, and how many
     categories its net answers, `rounds` behind which of its rounds something was measured where that is not
-    the end, and `image_count` is how many images `value` was measured on.
+    the end, `device` what computed it where that is not the CPU, and `image_count` is how many images `value`
+    was measured on.
     """
 
     bench: str
@@ -61,6 +62,7 @@ class Record:
     alpha: float | None = None
     categories: int | None = None
     rounds: int | None = None
+    device: str | None = None
     teacher: float | None = None
     floor: float | None = None
     baseline: float | None = None
@@ -86,7 +88,7 @@ class Record:
 _KEY = (
     "bench", "metric", "unit", "data", "arch", "method", "disclosure", "samples", "seed",
     "category", "task", "layers", "kernel", "host", "ship", "source", "synthetic_images", "retained",
-    "teacher_images", "teacher_transfer", "sites", "alpha", "categories", "rounds",
+    "teacher_images", "teacher_transfer", "sites", "alpha", "categories", "rounds", "device",
 )  # fmt: skip
 
 

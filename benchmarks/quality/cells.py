@@ -20,7 +20,7 @@ EXTRA_METRICS = {"agreement": "percent", "gap_closed": "percent", "bytes_up": "b
 """What else every cell records, with its unit. `gap_closed` is the share of the way floor -> teacher."""
 
 
-_LATER = ("teacher_images", "teacher_transfer")
+_LATER = ("teacher_images", "teacher_transfer", "device")
 """Fields that cells had not at first: where they are not used, names of files are what they were."""
 
 
@@ -57,6 +57,7 @@ class Cell:
         synthetic_images: how many, where that is not left to the learner.
         teacher_images: how many pictures with the category (and as many without) the site has; None: all.
         teacher_transfer: how its teacher borrowed from the host's while it was trained; None: not at all.
+        device: what the adapter is learned and measured on; None: the CPU. Teachers are always trained there.
     """
 
     bench: str
@@ -76,6 +77,7 @@ class Cell:
     synthetic_images: int | None = None
     teacher_images: int | None = None
     teacher_transfer: str | None = None
+    device: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for a JSON document."""
@@ -113,6 +115,8 @@ class Cell:
             where += f" (teacher of {self.teacher_images} images)"
         if self.teacher_transfer is not None:
             where += f" (transfer {self.teacher_transfer})"
+        if self.device is not None:
+            where += f" (on {self.device})"
         return (
             f"{self.bench} {where}, {self.task}, {self.method}{known}, {self.samples} labels, "
             f"{self.layers} layers {self.kernel}x{self.kernel}, seed {self.seed}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmarks.bench_device import bench_device
 from benchmarks.machine import fast_precision
 from benchmarks.quality.cells import Bench
 from benchmarks.quality.plan import EXPERIMENTS, Plan, checked_plan
@@ -36,6 +37,7 @@ def plan_of(
     epochs: int | None = None,
     steps: int | None = None,
     precision: str | None = None,
+    device: str = "cpu",
 ) -> Plan:
     """Return the checked plan; every flag left out takes the experiment's default.
 
@@ -72,6 +74,7 @@ def plan_of(
             epochs=epochs,
             steps=steps,
             precision=precision or fast_precision(),
+            device="cuda" if bench_device(device) == "cuda" else None,
         )
     )
 

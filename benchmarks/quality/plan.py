@@ -58,6 +58,7 @@ class Plan:
     epochs: int | None = None
     steps: int | None = None
     precision: str = "float32"
+    device: str | None = None
 
     @property
     def experiment(self) -> Experiment:
@@ -99,6 +100,7 @@ def planned(plan: Plan) -> Grid:
                 samples=samples, seed=seed, category=category, host=host, task=task, layers=variant.layers,
                 kernel=variant.kernel, ship=ship, source=source, synthetic_images=synthetic,
                 teacher_images=variant.teacher_images, teacher_transfer=variant.teacher_transfer,
+                device=plan.device,
             )  # fmt: skip
             cells[cell] = None
     return Grid(tuple(cells), tuple(skipped))

@@ -58,6 +58,8 @@ def run_quality(
     for flag, value in (("--workers", workers), ("--threads", threads)):
         if value < 1:
             raise InvalidSettings(f"{flag} must be at least 1; got {value}")
+    if plan.device is not None and workers > 1:
+        raise InvalidSettings(f"--device {plan.device} is for one worker; got --workers {workers}")
     grid = planned(plan)
     machine = this_machine()
     images = proxy if proxy is not None else data_root / PACK

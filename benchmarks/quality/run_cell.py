@@ -33,6 +33,7 @@ from transplant.nets.architecture_table import image_px, seam_of
 from transplant.nets.learner_config import LearnerConfig
 from transplant.nets.learning import AdapterProblem, run_learner
 from transplant.nets.measures import gap_closed, measure
+from transplant.nets.placement import CPU, beside, placed, resolved_device, to_device
 from transplant.nets.transplant_net import RouteNet
 from transplant.types import Disclosure
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from transplant.nets.adapter import Adapter
     from transplant.nets.disclosures import DisclosedStatistics
     from transplant.nets.learning import Learner
+    from transplant.types import Device
 
 PAPER_STEPS = 300
 
@@ -143,11 +145,16 @@ def _learned(
         return found
     learner = SharingLearner(_learner(config, cell), cell, setting, _SHELF)
     with Meter() as meter:
-        adapter = run_learner(learner, problem, config).adapter
+        adapter = run_learner(learner, problem, config, device=device_of_cell(cell)).adapter
     meter.add(learner.saved)
     if is_start(cell):
         _STARTS.put((cell, setting), adapter, meter)
     return adapter, meter
+
+
+def device_of_cell(cell: Cell) -> Device:
+    """Return what a cell is learned and measured on."""
+    return "cpu" if cell.device is None else "cuda"
 
 
 def problem_of(cell: Cell, setting: Setting, teacher: KnownTeacher, host: KnownTeacher) -> AdapterProblem:
@@ -242,7 +249,7 @@ class _Remembering:
         self.positive: list[Tensor] = []
 
     def __call__(self, images: Tensor) -> Tensor:
-        logits = self._net(images)
+        logits = to_device(self._net(beside(images, self._net)), CPU)
         self.positive.append(logits > 0)
         return logits
 
@@ -252,7 +259,8 @@ def _measured(
 ) -> tuple[dict[str, float], float]:
     """Return the route's figures on the test split, and on which share of it it answers as g_T does."""
     test = setting.teacher_key(cell, cell.category).site.load(Split.TEST)
-    ours, theirs = _Remembering(route), _Remembering(teacher.net.route(cell.task))
+    place = resolved_device(device_of_cell(cell))
+    ours, theirs = (_Remembering(placed(net, place)) for net in (route, teacher.net.route(cell.task)))
     batch = 256 if test.image_px <= 64 else 16
     figures = measure(ours, test.batches(cell.task, batch), cell.task)
     measure(theirs, test.batches(cell.task, batch), cell.task)

@@ -124,6 +124,7 @@ def row_label(record: Record) -> str:
     known += [f"{record.synthetic_images} synthetic"] if record.synthetic_images else []
     known += [f"teachers of {record.teacher_images} images"] if record.teacher_images else []
     known += [f"transfer {record.teacher_transfer}"] if record.teacher_transfer else []
+    known += [f"on {record.device}"] if record.device else []
     return f"{record.method} ({', '.join(known)})" if known else str(record.method)
 
 

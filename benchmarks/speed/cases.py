@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.records import Record
 from transplant.nets.learner_config import LearnerConfig
-from transplant.types import Precision, Task
+from transplant.types import Device, Precision, Task
 
 
 class Speed(StrEnum):
@@ -53,6 +53,7 @@ class Case:
         synthetic_images: of a merge.
         precision: of a merge's forward passes.
         threads: of torch.
+        device: of a merge, "cpu" or "cuda".
     """
 
     bench: Speed
@@ -70,6 +71,7 @@ class Case:
     synthetic_images: int | None = None
     precision: Precision = "float32"
     threads: int = 1
+    device: Device = "cpu"
 
     def config(self, method: str) -> LearnerConfig:
         """Return the learner's knobs."""
@@ -90,7 +92,8 @@ class Case:
     def sentence(self) -> str:
         """Return what tells this case from others, for a person."""
         adapter = "" if self.layers is None else f", {self.layers} layers {self.kernel}x{self.kernel}"
-        return f"{self.subject}: {self.arch} {self.image_px} px {self.task}{adapter}, {self.setting()}"
+        place = "" if self.device == "cpu" else f", on {self.device}"
+        return f"{self.subject}: {self.arch} {self.image_px} px {self.task}{adapter}, {self.setting()}{place}"
 
     def setting(self) -> str:
         """Return what the fields of a record have no room for; it stands in `method`."""
@@ -112,6 +115,7 @@ class Case:
             layers=self.layers,
             kernel=self.kernel,
             synthetic_images=self.synthetic_images,
+            device=None if self.device == "cpu" else self.device,
             **measured,
         )
 

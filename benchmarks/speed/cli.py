@@ -37,6 +37,9 @@ def speed(
     precision: Annotated[
         str | None, typer.Option(help="of a merge [bfloat16 where the processor computes in it]")
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="of vgg16-merge: cpu, cuda, or auto (a GPU where there is one)")
+    ] = "cpu",
     mib: Annotated[int, typer.Option(min=1, max=512, help="size of the module of transport")] = 512,
     at_once: Annotated[int, typer.Option(min=1, max=48, help="its uploads at once, for the memory")] = 32,
     data: Annotated[str, typer.Option(help="of the teachers of encodings")] = "scenes",
@@ -107,7 +110,9 @@ def speed(
 
             cores = threads or this_machine().cores
             chosen_precision = precision or fast_precision()
-            plan = planned(bench, tasks=tasks, arch=arch, precision=chosen_precision, threads=cores)
+            plan = planned(
+                bench, tasks=tasks, arch=arch, precision=chosen_precision, threads=cores, device=device
+            )
             _judge(run_speed(plan, out, _console(), repetitions=repetitions, command=_command()))
 
 

@@ -35,6 +35,7 @@ def merge(case: Case, progress: Callable[[str, int, int], None]) -> dict[str, fl
         ClosedFormLearner(),
         problem,
         case.config("closed-form"),
+        device=case.device,
         progress=lambda step, total, _: progress("closed form", step, total),
     )
     started_s = time.perf_counter()
@@ -46,7 +47,11 @@ def merge(case: Case, progress: Callable[[str, int, int], None]) -> dict[str, fl
         progress("function distillation", step, total)
 
     learned = run_learner(
-        FunctionLearner(start=start.adapter), problem, case.config("function"), progress=stepped
+        FunctionLearner(start=start.adapter),
+        problem,
+        case.config("function"),
+        device=case.device,
+        progress=stepped,
     )
     ended_s = time.perf_counter()
     return {
@@ -72,5 +77,5 @@ def papers_merge(case: Case, progress: Callable[[str, int, int], None]) -> dict[
         progress("the paper's learner", step, total)
 
     config = replace(case.config("back-distill"), steps=1 + MEASURED_STEPS)
-    run_learner(BackDistillLearner(), problem, config, progress=stepped)
+    run_learner(BackDistillLearner(), problem, config, device=case.device, progress=stepped)
     return {"seconds": PAPER_STEPS * (at_step_s[-1] - at_step_s[1]) / MEASURED_STEPS}

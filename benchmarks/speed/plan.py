@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from benchmarks.bench_device import bench_device
 from benchmarks.speed.cases import Case, Speed, Subject
 from transplant.errors import InvalidSettings
 from transplant.types import Task
@@ -51,12 +52,17 @@ BARS = {
 _SIZES = {"vgg_small": (32, 32), "vgg16": (224, 2)}  # image side and batch
 
 
-def planned(bench: str, *, tasks: str, arch: str | None, precision: str, threads: int) -> list[Case]:
+def planned(
+    bench: str, *, tasks: str, arch: str | None, precision: str, threads: int, device: str = "cpu"
+) -> list[Case]:
     """Return the cases that the flags ask for.
 
     Raises:
         InvalidSettings: naming what there is instead.
     """
+    place = bench_device(device)
+    if place == "cuda" and bench != Speed.VGG16_MERGE:
+        raise InvalidSettings(f"--device cuda is of {Speed.VGG16_MERGE.value}; {bench} is timed on the CPU")
     for flag, given, known in (
         ("speed", [bench], [name.value for name in Speed]),
         ("--tasks", tasks.split(","), [task.value for task in Task]),
@@ -68,7 +74,7 @@ def planned(bench: str, *, tasks: str, arch: str | None, precision: str, threads
             raise InvalidSettings(f"{flag} takes {', '.join(known)}; got {', '.join(unknown)}")
     mixed = "bfloat16" if precision == "bfloat16" else "float32"
     cases = cases_of(Speed(bench), [Task(task) for task in tasks.split(",")], mixed, threads)
-    chosen = [case for case in cases if arch in (None, case.arch)]
+    chosen = [replace(case, device=place) for case in cases if arch in (None, case.arch)]
     if not chosen:
         raise InvalidSettings(f"{bench} has no case with --arch {arch}: leave it out")
     return chosen

@@ -221,8 +221,8 @@ def test_refined_cells_start_from_one_data_free_adapter_and_labels_stay_at_the_s
 def test_a_changed_module_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     learn = cell_runner.run_learner
 
-    def careless(learner, problem, config):
-        learned = learn(learner, problem, config)
+    def careless(learner, problem, config, **options):
+        learned = learn(learner, problem, config, **options)
         with torch.no_grad():
             next(problem.host_task_module.parameters()).add_(1e-7)
         return learned

@@ -34,7 +34,7 @@ from transplant.nets.learning import (
 from transplant.nets.losses import task_loss
 from transplant.nets.measures import as_images, mean_norm
 from transplant.nets.optimiser import adam_state, adam_step, cosine, load_parameters
-from transplant.nets.placement import CPU, beside, device_of, to_device
+from transplant.nets.placement import CPU, beside, device_of, placed, to_device
 from transplant.nets.precision import mixed_precision
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class FunctionLearner:
         """Start at the given adapter, or transparent with a little noise to break the symmetry of taps."""
         adapter, _ = new_adapter(problem, config, material.beta)
         if self.start is not None:
-            adapter.load_state_dict(self.start.state_dict())
+            adapter.load_state_dict(placed(dict(self.start.state_dict()), device_of(adapter)))
             return LearnerState(0, adam_state(adapter))
         adapter.start_near_transparent(1.0, 0.3, step_generator(config, -1))
         return LearnerState(0, adam_state(adapter))
