@@ -9,13 +9,13 @@ from datetime import UTC
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.exc import DBAPIError
 
 from central.registry.audit_chain import AuditEntry, ChainHead, sealed_entry, walk_chain
 from central.registry.column_types import storable
 from central.registry.driver_errors import reason_of, translated
-from central.registry.tables import AuditRow
+from central.registry.tables import AuditRow, table_of
 from transplant.artifact.digest import canonical_json
 from transplant.errors import AuditChainBroken
 
@@ -34,16 +34,13 @@ _LONGEST_ACTOR, _LONGEST_SUBJECT, _LONGEST_ACTION = 80, 255, 32
 LONGEST_LIST = 40  # within a detail, as below: a site's words must not fill the log
 _LONGEST_TEXT = 300
 _BATCH = 1000
-_COLUMNS = (
-    AuditRow.position,
-    AuditRow.at,
-    AuditRow.actor,
-    AuditRow.action,
-    AuditRow.subject,
-    AuditRow.detail,
-    AuditRow.previous_digest,
-    AuditRow.digest,
+_LOG = table_of(AuditRow)
+_COLUMNS = tuple(
+    _LOG.c[name]
+    for name in ("position", "at", "actor", "action", "subject", "detail", "previous_digest", "digest")
 )
+_ADD = insert(_LOG)
+_HEAD = select(_LOG.c.position, _LOG.c.digest).order_by(_LOG.c.position.desc()).limit(1)
 
 
 class Action(StrEnum):
@@ -108,13 +105,11 @@ class AuditBook:
             storable(subject)[:_LONGEST_SUBJECT],
             canonical_json(as_logged(detail)).decode(),
         )
-        self._session.add(AuditRow(**vars(entry)))
-        self._session.flush()
+        self._session.execute(_ADD, vars(entry))
 
     def head(self) -> ChainHead:
         """Return the newest entry's position and digest."""
-        query = select(AuditRow.position, AuditRow.digest).order_by(AuditRow.position.desc()).limit(1)
-        row = self._session.execute(query).one_or_none()
+        row = self._session.execute(_HEAD).one_or_none()
         return ChainHead() if row is None else ChainHead(row.position, row.digest)
 
     def entries(self) -> Generator[AuditEntry]:
@@ -123,7 +118,7 @@ class AuditBook:
         Raises:
             AuditChainBroken: if the database holds something that cannot be read as an entry at all.
         """
-        query = select(*_COLUMNS).order_by(AuditRow.position).execution_options(yield_per=_BATCH)
+        query = select(*_COLUMNS).order_by(_LOG.c.position).execution_options(yield_per=_BATCH)
         try:
             with self._session.execute(query) as rows:
                 for row in rows:
@@ -135,14 +130,14 @@ class AuditBook:
 
     def last(self, count: int) -> tuple[AuditEntry, ...]:
         """Return the newest entries, oldest first."""
-        query = select(*_COLUMNS).order_by(AuditRow.position.desc()).limit(count)
+        query = select(*_COLUMNS).order_by(_LOG.c.position.desc()).limit(count)
         return tuple(AuditEntry(*row) for row in self._session.execute(query))[::-1]
 
     def holds(self, head: KnownHead) -> bool:
         """Tell whether a head that was noted outside is an entry of the log. Looks at that entry only."""
         if head.position == 0:
             return True
-        query = select(AuditRow.position).where(AuditRow.digest == head.digest)
+        query = select(_LOG.c.position).where(_LOG.c.digest == head.digest)
         found = self._session.scalar(query)
         return found is not None and head.position in {None, found}
 

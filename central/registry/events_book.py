@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
-from central.registry.tables import EventRow
+from central.registry.tables import EventRow, table_of
 from central.registry.values import EventRecord
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ ROUTE_RETURNED = "RouteReturned"
 CATEGORY_CONTESTED = "CategoryContested"
 CATEGORY_DECIDED = "CategoryDecided"
 _LAST_ID = 2**63 - 1
+_ADD = insert(table_of(EventRow))
 
 
 class EventsBook:
@@ -34,8 +35,8 @@ class EventsBook:
 
     def add(self, kind: str, subject: str, at: datetime, *, category: str = "", detail: str = "") -> None:
         """Append an event; `category` limits who may see it to that category's sites."""
-        self._session.add(EventRow(kind=kind, subject=subject, category=category, detail=detail, at=at))
-        self._session.flush()
+        row = {"kind": kind, "subject": subject, "category": category, "detail": detail, "at": at}
+        self._session.execute(_ADD, row)
 
     def after(self, event_id: int, limit: int = 200) -> tuple[EventRecord, ...]:
         """Return the next events."""

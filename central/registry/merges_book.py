@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, insert, select, update
 
 from central.merge.events import (
     GatesFailed,
@@ -19,7 +19,7 @@ from central.merge.learners import layers_of
 from central.merge.situation import Attempt, Ending, KnownMerge
 from central.merge.state import ENDED, MergeStatus
 from central.merge.tasks import task_from_document
-from central.registry.tables import MergeRow, MergeTransitionRow, VerdictRow
+from central.registry.tables import MergeRow, MergeTransitionRow, VerdictRow, table_of
 from central.registry.values import SignedVerdict, StoredMerge, StoredVerdict, Transition
 from transplant.errors import NotFound
 from transplant.types import MergeState, Task
@@ -27,6 +27,7 @@ from transplant.types import MergeState, Task
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
     from central.merge.situation import PlannedTask
@@ -46,6 +47,13 @@ _BY_EVENT = {
     PublicationRefused.__name__: Ending.DAMAGED,
 }
 """How the last step of a merge tells its ending; the names are those of the events, as they are recorded."""
+_MERGES, _STEPS = table_of(MergeRow), table_of(MergeTransitionRow)
+_ALL = select(_MERGES).order_by(_MERGES.c.position)
+_ONE = select(_MERGES).where(_MERGES.c.merge_key == bindparam("merge_key"))
+_LAST = select(func.max(_MERGES.c.position))
+_LAST_STEP = select(func.max(_STEPS.c.transition_id))
+_ADD, _ADD_STEP = insert(_MERGES), insert(_STEPS)
+_MOVE = update(_MERGES).where(_MERGES.c.merge_key == bindparam("moved"))
 
 
 class MergesBook:
@@ -57,24 +65,22 @@ class MergesBook:
     def add(self, planned: PlannedTask, at: datetime) -> StoredMerge:
         """Record a merge in the state `planned`."""
         task = planned.task
-        last = self._session.scalar(select(func.max(MergeRow.position))) or 0
+        position = (self._session.scalar(_LAST) or 0) + 1
         status = MergeStatus(task.key, task.identity, refined=bool(task.refinement))
-        row = MergeRow(
-            merge_key=task.key,
-            position=last + 1,
-            teacher_id=planned.teacher_id,
-            site=task.site,
-            category=task.category,
-            task=task.task.value,
-            identity=task.identity,
-            supervised_by=None if task.supervised_by is None else task.supervised_by.category,
-            task_document=task.to_document(),
-        )
-        _write(row, status)
-        self._session.add(row)
-        self._session.flush()
+        row = {
+            "merge_key": task.key,
+            "position": position,
+            "teacher_id": planned.teacher_id,
+            "site": task.site,
+            "category": task.category,
+            "task": task.task.value,
+            "identity": task.identity,
+            "supervised_by": None if task.supervised_by is None else task.supervised_by.category,
+            "task_document": task.to_document(),
+        }
+        self._session.execute(_ADD, row | _told(status))
         self._add_transition(status, status, "MergePlanned", at)
-        return StoredMerge(row.position, planned.teacher_id, task, status)
+        return StoredMerge(position, planned.teacher_id, task, status)
 
     def get(self, merge_key: str) -> StoredMerge:
         """Return a merge.
@@ -82,7 +88,7 @@ class MergesBook:
         Raises:
             NotFound: if there is none with this key.
         """
-        row = self._session.get(MergeRow, merge_key)
+        row = self._session.execute(_ONE, {"merge_key": merge_key}).one_or_none()
         if row is None:
             raise NotFound(f"no merge {merge_key[:80]}")
         return _merge(row)
@@ -91,35 +97,34 @@ class MergesBook:
         self, category: str = "", *, open_only: bool = False, teacher_id: str = "", site: str = ""
     ) -> tuple[StoredMerge, ...]:
         """Return merges in the order in which they were planned; `site` is the one that validates them."""
-        query = select(MergeRow).order_by(MergeRow.position)
+        query = _ALL
         if category:
-            query = query.where(MergeRow.category == category)
+            query = query.where(_MERGES.c.category == category)
         if teacher_id:
-            query = query.where(MergeRow.teacher_id == teacher_id)
+            query = query.where(_MERGES.c.teacher_id == teacher_id)
         if site:
-            query = query.where(MergeRow.site == site)
+            query = query.where(_MERGES.c.site == site)
         if open_only:
-            query = query.where(MergeRow.state.not_in([state.value for state in ENDED]))
-        return tuple(_merge(row) for row in self._session.scalars(query))
+            query = query.where(_MERGES.c.state.not_in([state.value for state in ENDED]))
+        return tuple(_merge(row) for row in self._session.execute(query))
 
     def changed_since(self, step: int | None) -> tuple[int, tuple[StoredMerge, ...]]:
         """Return the newest step of any merge, and the merges that took one behind `step` (None: open ones).
 
         Every change of a status is a step, so who follows the steps knows every status.
         """
-        newest = self._session.scalar(select(func.max(MergeTransitionRow.transition_id))) or 0
+        newest = self._session.scalar(_LAST_STEP) or 0
         if step is None:
             return newest, self.list(open_only=True)
         if newest == step:
             return newest, ()
-        moved = select(MergeTransitionRow.merge_key).where(MergeTransitionRow.transition_id > step)
-        rows = select(MergeRow).where(MergeRow.merge_key.in_(moved)).order_by(MergeRow.position)
-        return newest, tuple(_merge(row) for row in self._session.scalars(rows))
+        moved = select(_STEPS.c.merge_key).where(_STEPS.c.transition_id > step)
+        rows = self._session.execute(_ALL.where(_MERGES.c.merge_key.in_(moved)))
+        return newest, tuple(_merge(row) for row in rows)
 
     def move(self, before: MergeStatus, after: MergeStatus, event: str, at: datetime) -> None:
-        """Replace a merge's status and record the step."""
-        row = self._session.get_one(MergeRow, after.merge_key)
-        _write(row, after)
+        """Replace the status of a merge that `get` has found, and record the step."""
+        self._session.execute(_MOVE, _told(after) | {"moved": after.merge_key})
         self._add_transition(before, after, event, at)
 
     def transitions(self, merge_key: str) -> tuple[Transition, ...]:
@@ -227,31 +232,32 @@ class MergesBook:
         return StoredVerdict(row.site, row.closed, dict(row.figures), row.reported_at, signed)
 
     def _add_transition(self, before: MergeStatus, after: MergeStatus, event: str, at: datetime) -> None:
-        row = MergeTransitionRow(
-            merge_key=after.merge_key,
-            event=event,
-            from_state=before.state.value,
-            to_state=after.state.value,
-            reason=after.reason,
-            figures=dict(after.figures),
-            at=at,
-        )
-        self._session.add(row)
-        self._session.flush()
+        row = {
+            "merge_key": after.merge_key,
+            "event": event,
+            "from_state": before.state.value,
+            "to_state": after.state.value,
+            "reason": after.reason,
+            "figures": after.figures,
+            "at": at,
+        }
+        self._session.execute(_ADD_STEP, row)
 
 
-def _write(row: MergeRow, status: MergeStatus) -> None:
-    row.state = status.state.value
-    row.adapter = status.adapter
-    row.figures = dict(status.figures)
-    row.reason = status.reason
-    row.attempts = status.attempts
-    row.accepted = status.accepted
-    row.deadline = status.deadline
-    row.version_number = status.version_number
+def _told(status: MergeStatus) -> dict[str, Any]:
+    return {
+        "state": status.state.value,
+        "adapter": status.adapter,
+        "figures": status.figures,
+        "reason": status.reason,
+        "attempts": status.attempts,
+        "accepted": status.accepted,
+        "deadline": status.deadline,
+        "version_number": status.version_number,
+    }
 
 
-def _merge(row: MergeRow) -> StoredMerge:
+def _merge(row: Row[Any]) -> StoredMerge:
     task = task_from_document(row.task_document)
     status = MergeStatus(
         merge_key=row.merge_key,
