@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from central.merge.demand import Demand, demand_of
 from central.merge.orders import WorkOrder
 from transplant.artifact.manifest import parse_manifest
-from transplant.errors import InvalidSettings, MergeNotPossible
+from transplant.errors import InvalidSettings, MergeNotPossible, NotFound
 from transplant.types import ModuleKind
 
 if TYPE_CHECKING:
@@ -93,8 +93,11 @@ class OrderDesk:
         unknown = [module_id for module_id in wanted if module_id not in self._manifests]
         if unknown:
             with self._center.registry.read() as books:
-                read = {module_id: books.modules.get(module_id).manifest for module_id in unknown}
-            for module_id, document in read.items():
+                read = books.modules.manifests(unknown)
+            for module_id in unknown:
+                if module_id not in read:
+                    raise NotFound(f"no module {module_id[:80]}")
+                document = read[module_id]
                 self._manifests[module_id] = document.decode(), parse_manifest(document)
         for module_id in wanted:
             self._manifests.move_to_end(module_id)

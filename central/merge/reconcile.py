@@ -5,11 +5,13 @@ that was killed at any moment begins with the same question and goes on; nothing
 matters. What is remembered makes a round cost what changed since the last one: the open merges, of which
 the registry tells only those that took a step; the queue of those that wait for a worker; and how long the
 last publication and the last plan took. Both look at the whole net, so they are paced: what became ready
-meanwhile is published together, in one version.
+meanwhile is published together, in one version. While merges queue up for the engine nobody waits for a
+single one: then rounds and versions are some seconds apart, for several in one go cost less.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -21,8 +23,9 @@ from central.merge.order_desk import OrderDesk
 from central.merge.pace import Pace
 from central.merge.state import outstanding
 from central.merge.turns import Turns
+from central.runners.engine import AHEAD
 from central.usecases.check_candidate import check_candidate
-from central.usecases.move_merge import feed, move_merge
+from central.usecases.move_merge import feed, feed_all
 from central.usecases.plan_merges import plan_merges
 from central.usecases.publish_accepted import publish_accepted
 from central.usecases.read_merges import replaced_by
@@ -30,6 +33,8 @@ from transplant.errors import MergeEngineUnavailable, TransplantError
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Sequence
+    from datetime import datetime
 
     from central.merge.commands import Command
     from central.registry.values import StoredMerge
@@ -43,6 +48,8 @@ _BUSY_S = 1.0  # the bell tells of everything in this process; another one may w
 _IDLE_S = 2.0
 _RETRY_S = 5.0
 _PLAN_S = 10.0
+_ROUND_S = 1.0  # between rounds while merges queue up and the engine has orders ahead
+_VERSION_S = 5.0  # between publications meanwhile
 
 
 class Reconciler:
@@ -67,6 +74,7 @@ class Reconciler:
         self._ended_count = 0
         self._planning = Pace(center.clock)
         self._publishing = Pace(center.clock)
+        self._endings: list[Ending] = []
         engine.tell(center.bell.ring)
 
     def run(self, stop: threading.Event) -> None:
@@ -75,8 +83,9 @@ class Reconciler:
         The engine is started at once: it takes seconds, and an operator sees at the start if it cannot.
         """
         self._start_engine()
+        gc.freeze()  # what was loaded until now stays, and looking through it takes a tenth of a second
         while not stop.is_set():
-            heard = self._center.bell.rings
+            heard, began_s = self._center.bell.rings, self._center.clock.monotonic_s()
             try:
                 busy = self.tick()
             except Exception as error:
@@ -91,6 +100,22 @@ class Reconciler:
                 stop.wait(_RETRY_S)
                 continue
             self._center.bell.wait(heard, self._rest_s(busy=busy))
+            self._let_gather(stop, began_s)
+
+    def _let_gather(self, stop: threading.Event, began_s: float) -> None:
+        """Let more happen for the next round while merges queue up, and no worker will miss an order.
+
+        Args:
+            stop: ends it.
+            began_s: when the last round began.
+        """
+        while self._turns and not stop.is_set():
+            heard = self._center.bell.rings
+            self._endings += self._engine.collect()
+            left_s = began_s + _ROUND_S - self._center.clock.monotonic_s()
+            if left_s <= 0 or AHEAD * len(self._engine.running()) <= self._engine.capacity:
+                return
+            self._center.bell.wait(heard, left_s)
 
     def _start_engine(self) -> None:
         try:
@@ -102,28 +127,41 @@ class Reconciler:
 
     def tick(self) -> bool:
         """Do one round; return whether any merge is open."""
-        self._plan()
-        for ending in self._engine.collect():
+        endings, self._endings = [*self._endings, *self._engine.collect()], []
+        for ending in endings:
             self._ended(ending)
-        self._refresh()
+        number = self._refresh()
+        if self._plan(number):
+            self._refresh()
         for merge_key in self._engine.running() - self._open.keys():
             self._center.workshop.bench(merge_key).ask_to_stop()  # cancelled meanwhile
         accepted: list[StoredMerge] = []
+        overdue: list[StoredMerge] = []
+        now = self._center.clock.now()
         for merge in [each for key, each in self._open.items() if key not in self._turns]:
             for command in outstanding(merge.status):
                 if isinstance(command, PublishRoute):
                     accepted.append(merge)
-                else:
+                elif not isinstance(command, AwaitVerdict):
                     self._obey_safely(command, merge)
+                elif now >= command.deadline:
+                    overdue.append(merge)
+        if overdue:
+            self._tell_time(overdue, now)
         self._publish(accepted)
         self._start_some()
         return bool(self._open)
 
     # --- what there is to do -----------------------------------------------------------------------
 
-    def _refresh(self) -> None:
-        """Bring the open merges up to date with what the registry says of those that took a step."""
+    def _refresh(self) -> int:
+        """Bring the open merges up to date with what the registry says of those that took a step.
+
+        Returns:
+            The newest version's number.
+        """
         with self._center.registry.read() as books:
+            number = books.versions.newest_number()
             self._step, moved = books.merges.changed_since(self._step)
         for merge in moved:
             key = merge.task.key
@@ -134,28 +172,35 @@ class Reconciler:
                 self._not_before_s.pop(key, None)
             else:
                 self._open[key] = merge
+        return number
 
-    def _plan(self) -> None:
+    def _plan(self, number: int) -> bool:
         """Plan where a version was published or a merge ended: that can make others possible.
 
         A teacher's request plans by itself. What an operator decides from another process is seen within
         seconds.
+
+        Args:
+            number: of the newest version.
+
+        Returns:
+            Whether there are new merges.
         """
         now_s = self._center.clock.monotonic_s()
-        with self._center.registry.read() as books:
-            seen = books.versions.newest_number(), self._ended_count
+        seen = number, self._ended_count
         if (seen == self._planned_at and now_s < self._plan_again_s) or not self._planning.due():
-            return
+            return False
         with self._planning, self._center.registry.write() as books:
             added = plan_merges(self._center, books)
         self._planned_at, self._plan_again_s = seen, now_s + _PLAN_S
         if added:
             self._center.bell.ring()
+        return bool(added)
 
     def _rest_s(self, *, busy: bool) -> float:
         """Return how long nothing will be due, unless the bell rings."""
         now_s = self._center.clock.monotonic_s()
-        due = [self._publishing.wait_s(), self._planning.wait_s()]
+        due = [self._publishing.wait_s(self._apart_s()), self._planning.wait_s()]
         due += [at_s - now_s for at_s in self._not_before_s.values()]
         now = self._center.clock.now()
         deadlines = (merge.status.deadline for merge in self._open.values() if not merge.status.accepted)
@@ -192,14 +237,18 @@ class Reconciler:
                 self._keep_learning(merge)
             case CheckCandidate():
                 check_candidate(self._center, merge)
-            case AwaitVerdict(deadline=deadline):
-                now = self._center.clock.now()
-                if now >= deadline:
-                    with self._center.registry.read() as books:
-                        replaces = replaced_by(books.versions.newest(), merge) is not None
-                    feed(self._center, key, TimePassed(now, replaces))
             case _:
                 log.error("nothing is known about %s", command)
+
+    def _tell_time(self, overdue: Sequence[StoredMerge], now: datetime) -> None:
+        """Tell merges that their sites have had their time: those that would replace a route, and the others."""
+        with self._center.registry.read() as books:
+            newest = books.versions.newest()
+        replaces = {merge.task.key: replaced_by(newest, merge) is not None for merge in overdue}
+        for chosen in set(replaces.values()):
+            feed_all(
+                self._center, [key for key in replaces if replaces[key] is chosen], TimePassed(now, chosen)
+            )
 
     def _start_some(self) -> None:
         """Hand out what waits, in turns, while the engine has room; what it has already comes first."""
@@ -229,10 +278,7 @@ class Reconciler:
         waiting = [key for key in self._open if key in self._turns]
         news = [key for key in waiting if self._open[key].status.reason != event.reason]
         if news:
-            with self._center.registry.write() as books:
-                for key in news:
-                    move_merge(self._center, books, key, event)
-            self._center.bell.ring()
+            feed_all(self._center, news, event)
 
     def _keep_learning(self, merge: StoredMerge) -> None:
         if merge.task.key not in self._engine.running():
@@ -255,7 +301,8 @@ class Reconciler:
             merge for merge in accepted
             if now_s >= self._not_before_s.get(merge.task.key, now_s) and self._is_whole(merge)
         ]  # fmt: skip
-        if not ready or (not self._publishing.due() and len(ready) < len(self._open)):
+        due = self._publishing.due(self._apart_s())
+        if not ready or (not due and len(ready) < len(self._open)):
             return
         units: defaultdict[str, list[str]] = defaultdict(list)
         for merge in ready:
@@ -263,6 +310,10 @@ class Reconciler:
         with self._publishing:
             waiting = publish_accepted(self._center, tuple(units.values()))
         self._not_before_s |= dict.fromkeys(waiting, now_s + _RETRY_S)
+
+    def _apart_s(self) -> float:
+        """Return how far versions are apart at least."""
+        return _VERSION_S if self._turns else 0.0
 
     def _is_whole(self, merge: StoredMerge) -> bool:
         """Tell whether all that has to join the net with this merge is accepted."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from transplant.artifact.digest import canonical_json, derive_seed, sha256_hex
@@ -70,7 +71,7 @@ class MergeTask:
         """Tell whether h is the identity, so that there is nothing to learn."""
         return self.host is None
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Return the digest of every input: the same inputs are one merge, with one seed and one result."""
         return sha256_hex(self.to_document())

@@ -86,6 +86,7 @@ class AuditBook:
     def __init__(self, session: Session, clock: Clock) -> None:
         self._session = session
         self._clock = clock
+        self._head: ChainHead | None = None
 
     def append(self, actor: str, action: Action, subject: str, **detail: object) -> None:
         """Append an entry; it is committed together with what it tells about, or not at all.
@@ -98,7 +99,7 @@ class AuditBook:
                 ones are cut short, and what JSON cannot say is written as text.
         """
         entry = sealed_entry(
-            self.head(),
+            self._head or self.head(),  # whoever writes is alone until the transaction ends
             self._clock.now().astimezone(UTC).isoformat(timespec="microseconds"),
             storable(actor)[:_LONGEST_ACTOR],
             action.value[:_LONGEST_ACTION],
@@ -106,6 +107,7 @@ class AuditBook:
             canonical_json(as_logged(detail)).decode(),
         )
         self._session.execute(_ADD, vars(entry))
+        self._head = ChainHead(entry.position, entry.digest)
 
     def head(self) -> ChainHead:
         """Return the newest entry's position and digest."""

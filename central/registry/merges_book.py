@@ -50,6 +50,13 @@ _BY_EVENT = {
 _MERGES, _STEPS = table_of(MergeRow), table_of(MergeTransitionRow)
 _ALL = select(_MERGES).order_by(_MERGES.c.position)
 _ONE = select(_MERGES).where(_MERGES.c.merge_key == bindparam("merge_key"))
+_OF_TEACHER = _ALL.where(_MERGES.c.teacher_id == bindparam("teacher_id"))
+_MOVED = (
+    select(_STEPS.c.transition_id, _MERGES)
+    .join(_MERGES, _MERGES.c.merge_key == _STEPS.c.merge_key)
+    .where(_STEPS.c.transition_id > bindparam("step"))
+    .order_by(_MERGES.c.position)
+)
 _LAST = select(func.max(_MERGES.c.position))
 _LAST_STEP = select(func.max(_STEPS.c.transition_id))
 _ADD, _ADD_STEP = insert(_MERGES), insert(_STEPS)
@@ -97,30 +104,25 @@ class MergesBook:
         self, category: str = "", *, open_only: bool = False, teacher_id: str = "", site: str = ""
     ) -> tuple[StoredMerge, ...]:
         """Return merges in the order in which they were planned; `site` is the one that validates them."""
-        query = _ALL
+        query, told = (_OF_TEACHER, {"teacher_id": teacher_id}) if teacher_id else (_ALL, None)
         if category:
             query = query.where(_MERGES.c.category == category)
-        if teacher_id:
-            query = query.where(_MERGES.c.teacher_id == teacher_id)
         if site:
             query = query.where(_MERGES.c.site == site)
         if open_only:
             query = query.where(_MERGES.c.state.not_in([state.value for state in ENDED]))
-        return tuple(_merge(row) for row in self._session.execute(query))
+        return tuple(_merge(row) for row in self._session.execute(query, told))
 
     def changed_since(self, step: int | None) -> tuple[int, tuple[StoredMerge, ...]]:
         """Return the newest step of any merge, and the merges that took one behind `step` (None: open ones).
 
         Every change of a status is a step, so who follows the steps knows every status.
         """
-        newest = self._session.scalar(_LAST_STEP) or 0
         if step is None:
-            return newest, self.list(open_only=True)
-        if newest == step:
-            return newest, ()
-        moved = select(_STEPS.c.merge_key).where(_STEPS.c.transition_id > step)
-        rows = self._session.execute(_ALL.where(_MERGES.c.merge_key.in_(moved)))
-        return newest, tuple(_merge(row) for row in rows)
+            return self._session.scalar(_LAST_STEP) or 0, self.list(open_only=True)
+        rows = self._session.execute(_MOVED, {"step": step}).all()
+        moved = {row.merge_key: row for row in rows}  # a merge may have taken several
+        return max((row.transition_id for row in rows), default=step), tuple(map(_merge, moved.values()))
 
     def move(self, before: MergeStatus, after: MergeStatus, event: str, at: datetime) -> None:
         """Replace the status of a merge that `get` has found, and record the step."""

@@ -6,9 +6,9 @@ them can be rebuilt byte for byte, and a net of ten thousand routes does not cos
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import bindparam, func, insert, select
 
 from central.registry.tables import (
     ForgettingCheckRow,
@@ -16,6 +16,7 @@ from central.registry.tables import (
     RouteChangeRow,
     RouteRow,
     VersionRow,
+    table_of,
 )
 from central.registry.values import Comparison
 from transplant.artifact.net_document import net_digest
@@ -26,8 +27,36 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Row
+    from sqlalchemy import Insert, Row
     from sqlalchemy.orm import Session
+
+
+_VERSIONS, _ROUTES, _CHANGES = table_of(VersionRow), table_of(RouteRow), table_of(RouteChangeRow)
+_CHECKS, _DIGESTS = table_of(ForgettingCheckRow), table_of(ProbeDigestRow)
+_NEWEST_NUMBER = select(func.max(_VERSIONS.c.number))
+_ONE = select(_VERSIONS.c.number, _VERSIONS.c.parent_digest).where(_VERSIONS.c.number == bindparam("wanted"))
+_ROUTE = (
+    _ROUTES.c.version_number,
+    _ROUTES.c.category,
+    _ROUTES.c.task,
+    _ROUTES.c.category_module,
+    _ROUTES.c.adapter,
+    _ROUTES.c.task_module,
+    _ROUTES.c.merge_key,
+    _ROUTES.c.supervised_by,
+)
+_CAME = select(*_ROUTE).where(_ROUTES.c.version_number <= bindparam("wanted")).order_by(_ROUTES.c.position)
+_LEFT = (
+    select(_CHANGES.c.version_number, _CHANGES.c.merge_key, _CHANGES.c.present)
+    .where(_CHANGES.c.version_number <= bindparam("wanted"))
+    .order_by(_CHANGES.c.version_number)
+)
+_LAST = select(func.max(_ROUTES.c.position))
+_KNOWN = select(_DIGESTS.c.merge_key, _DIGESTS.c.logits_sha256).where(
+    _DIGESTS.c.numerics == bindparam("numerics")
+)
+_ADD, _ADD_ROUTES, _ADD_CHANGES = insert(_VERSIONS), insert(_ROUTES), insert(_CHANGES)
+_ADD_CHECKS, _ADD_DIGESTS = insert(_CHECKS), insert(_DIGESTS)
 
 
 class VersionsBook:
@@ -38,7 +67,7 @@ class VersionsBook:
 
     def newest_number(self) -> int:
         """Return the number of the newest version, 0 before the founding."""
-        return self._session.scalar(select(func.max(VersionRow.number))) or 0
+        return self._session.scalar(_NEWEST_NUMBER) or 0
 
     def get(self, number: int = 0) -> NetVersion:
         """Return a version (0: the newest).
@@ -48,27 +77,28 @@ class VersionsBook:
         """
         newest = self.newest_number()
         wanted = number or newest
-        row = self._session.get(VersionRow, wanted) if 0 < wanted <= newest else None  # callers say anything
-        if row is None:
+        if not 0 < wanted <= newest:  # callers say anything
             message = f"no version {wanted}" if wanted else "the net has not been founded yet"
             raise NotFound(message)
-        return self._rebuilt(row, self._routes(wanted), self._changes(wanted))
+        row = self._session.execute(_ONE, {"wanted": wanted}).one()
+        return _rebuilt(row, self._routes(wanted), self._changes(wanted))
 
     def newest(self) -> NetVersion | None:
         """Return the newest version, or None before the founding."""
-        number = self.newest_number()
-        return self.get(number) if number else None
+        try:
+            return self.get()
+        except NotFound:
+            return None
 
     def after(self, number: int) -> tuple[NetVersion, ...]:
         """Return every version with a higher number."""
         newest = self.newest_number()
         if number >= newest:
             return ()
-        rows = self._session.scalars(
-            select(VersionRow).where(VersionRow.number > number).order_by(VersionRow.number)
-        )
+        query = select(_VERSIONS.c.number, _VERSIONS.c.parent_digest).where(_VERSIONS.c.number > number)
+        rows = self._session.execute(query.order_by(_VERSIONS.c.number))
         routes, changes = self._routes(newest), self._changes(newest)
-        return tuple(self._rebuilt(row, routes, changes) for row in rows)
+        return tuple(_rebuilt(row, routes, changes) for row in rows)
 
     def publish(
         self,
@@ -99,7 +129,7 @@ class VersionsBook:
         names = {(route.category, route.task) for route in version.routes}
         kept = tuple(route for route in version.routes if route.merge_key in old)
         continues = (
-            version.number == self.newest_number() + 1
+            version.number == (0 if newest is None else newest.number) + 1
             and version.parent_digest == parent
             and kept == tuple(route for key, route in old.items() if key not in gone)
             and gone <= old.keys()
@@ -109,19 +139,22 @@ class VersionsBook:
         )
         if not continues:
             raise RegistryConflict(f"version {version.number} does not continue version {version.number - 1}")
-        row = VersionRow(
-            number=version.number,
-            digest=net_digest(version),
-            parent_digest=version.parent_digest,
-            published_at=at,
-        )
-        self._session.add(row)
-        self._session.flush()
+        row = {
+            "number": version.number,
+            "digest": net_digest(version),
+            "parent_digest": version.parent_digest,
+            "published_at": at,
+        }
+        self._session.execute(_ADD, row)
         self._add_routes(version.number, fresh)
-        for merge_key, present in [*((key, False) for key in dropped), *((key, True) for key in returned)]:
-            change = RouteChangeRow(version_number=version.number, merge_key=merge_key, present=present)
-            self._session.add(change)
-        self._session.flush()
+        changed = [*((key, False) for key in dropped), *((key, True) for key in returned)]
+        self._add_all(
+            _ADD_CHANGES,
+            (
+                {"version_number": version.number, "merge_key": merge_key, "present": present}
+                for merge_key, present in changed
+            ),
+        )
         if self.get(version.number) != version:
             raise RegistryConflict(f"version {version.number} could not be rebuilt from what would be kept")
 
@@ -157,48 +190,41 @@ class VersionsBook:
         return at
 
     def _add_routes(self, number: int, routes: Iterable[Route]) -> None:
-        last = self._session.scalar(select(func.max(RouteRow.position))) or 0
-        for position, route in enumerate(routes, start=last + 1):
-            self._session.add(
-                RouteRow(
-                    merge_key=route.merge_key,
-                    version_number=number,
-                    position=position,
-                    category=route.category,
-                    task=route.task.value,
-                    category_module=route.category_module,
-                    adapter=route.adapter,
-                    task_module=route.task_module,
-                    supervised_by=route.supervised_by or None,
-                )
-            )
-        self._session.flush()
+        last = self._session.scalar(_LAST) or 0
+        self._add_all(
+            _ADD_ROUTES,
+            (
+                {
+                    "merge_key": route.merge_key,
+                    "version_number": number,
+                    "position": position,
+                    "category": route.category,
+                    "task": route.task.value,
+                    "category_module": route.category_module,
+                    "adapter": route.adapter,
+                    "task_module": route.task_module,
+                    "supervised_by": route.supervised_by or None,
+                }
+                for position, route in enumerate(routes, start=last + 1)
+            ),
+        )
+
+    def _add_all(self, statement: Insert, rows: Iterable[dict[str, Any]]) -> None:
+        if told := list(rows):
+            self._session.execute(statement, told)
 
     def _routes(self, number: int) -> tuple[tuple[int, Route], ...]:
         """Return every route that came up to a version, with the version it came with, in their order."""
-        query = select(*_ROUTE).where(RouteRow.version_number <= number).order_by(RouteRow.position)
-        return tuple((row[0], _route(row)) for row in self._session.execute(query))
+        rows = self._session.execute(_CAME, {"wanted": number})
+        return tuple((row[0], _route(row)) for row in rows)
 
     def _changes(self, number: int) -> tuple[tuple[int, str, bool], ...]:
-        query = (
-            select(RouteChangeRow.version_number, RouteChangeRow.merge_key, RouteChangeRow.present)
-            .where(RouteChangeRow.version_number <= number)
-            .order_by(RouteChangeRow.version_number)
-        )
-        return tuple((came, key, present) for came, key, present in self._session.execute(query))
-
-    @staticmethod
-    def _rebuilt(
-        row: VersionRow, routes: Iterable[tuple[int, Route]], changes: Iterable[tuple[int, str, bool]]
-    ) -> NetVersion:
-        present = {key: there for came, key, there in changes if came <= row.number}
-        own = (route for came, route in routes if came <= row.number and present.get(route.merge_key, True))
-        return NetVersion(row.number, row.parent_digest, tuple(own))
+        rows = self._session.execute(_LEFT, {"wanted": number})
+        return tuple((came, key, present) for came, key, present in rows)
 
     def probe_digests(self, numerics: str) -> dict[str, str]:
         """Return merge key -> sha256 of the route's logits, as recorded on machines with these numerics."""
-        query = select(ProbeDigestRow.merge_key, ProbeDigestRow.logits_sha256)
-        rows = self._session.execute(query.where(ProbeDigestRow.numerics == numerics))
+        rows = self._session.execute(_KNOWN, {"numerics": numerics})
         return {merge_key: sha256 for merge_key, sha256 in rows}  # noqa: C416 - rows are no pairs to a checker
 
     def record_proof(
@@ -209,23 +235,27 @@ class VersionsBook:
         digests: Mapping[str, str],
     ) -> None:
         """Keep what a publication compared, and the digests that the next one must find again."""
-        checks = [
-            {
-                "version_number": number,
-                "subject": comparison.subject,
-                "before_sha256": comparison.before_sha256,
-                "after_sha256": comparison.after_sha256,
-            }
-            for comparison in comparisons
-        ]
-        if checks:  # thousands, in a large net: as plain rows, not as objects
-            self._session.execute(insert(ForgettingCheckRow), checks)
+        self._add_all(
+            _ADD_CHECKS,
+            (
+                {
+                    "version_number": number,
+                    "subject": comparison.subject,
+                    "before_sha256": comparison.before_sha256,
+                    "after_sha256": comparison.after_sha256,
+                }
+                for comparison in comparisons
+            ),
+        )
         known = self.probe_digests(numerics)
-        for merge_key, sha256 in digests.items():
-            if merge_key not in known:
-                row = ProbeDigestRow(merge_key=merge_key, numerics=numerics, logits_sha256=sha256)
-                self._session.add(row)
-        self._session.flush()
+        self._add_all(
+            _ADD_DIGESTS,
+            (
+                {"merge_key": merge_key, "numerics": numerics, "logits_sha256": sha256}
+                for merge_key, sha256 in digests.items()
+                if merge_key not in known
+            ),
+        )
 
     def proof(self, number: int) -> tuple[Comparison, ...]:
         """Return what the publication of a version compared."""
@@ -240,18 +270,14 @@ class VersionsBook:
         )
 
 
-_ROUTE = (
-    RouteRow.version_number,
-    RouteRow.category,
-    RouteRow.task,
-    RouteRow.category_module,
-    RouteRow.adapter,
-    RouteRow.task_module,
-    RouteRow.merge_key,
-    RouteRow.supervised_by,
-)
+def _rebuilt(
+    row: Row[Any], routes: Iterable[tuple[int, Route]], changes: Iterable[tuple[int, str, bool]]
+) -> NetVersion:
+    present = {key: there for came, key, there in changes if came <= row.number}
+    own = (route for came, route in routes if came <= row.number and present.get(route.merge_key, True))
+    return NetVersion(row.number, row.parent_digest, tuple(own))
 
 
-def _route(row: Row[int, str, str, str, str | None, str, str, str | None]) -> Route:
+def _route(row: Row[Any]) -> Route:
     _, category, task, category_module, adapter, task_module, merge_key, supervised_by = row
     return Route(category, Task(task), category_module, adapter, task_module, merge_key, supervised_by or "")

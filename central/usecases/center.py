@@ -9,6 +9,7 @@ from central.merge.known_answers import KnownAnswers
 from central.merge.situation import PlanPolicy
 from central.merge.state import GatePolicy
 from central.usecases.bell import Bell
+from central.usecases.loaded_modules import LoadedModules
 from transplant.artifact.limits import Limits
 
 if TYPE_CHECKING:
@@ -81,3 +82,4 @@ class Center:
     policy: Policy = field(default_factory=Policy)
     bell: Bell = field(default_factory=Bell)
     known_answers: KnownAnswers = field(default_factory=KnownAnswers)
+    loaded_modules: LoadedModules = field(default_factory=LoadedModules)

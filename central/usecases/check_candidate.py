@@ -33,7 +33,8 @@ def check_candidate(center: Center, merge: StoredMerge) -> None:
         if turn is Turn.WAIT:
             return
         route = route_of(merge)
-        shelf = ModuleShelf.of(center, books, NetVersion(0, None, (route,)).module_ids())
+        module_ids = NetVersion(0, None, (route,)).module_ids()
+        shelf = ModuleShelf.of(center, books, module_ids, center.loaded_modules)
     if turn is Turn.OUTDONE:
         event: Event = Outdone("another host's candidate of this teacher was published")
     else:

@@ -10,6 +10,8 @@ from central.registry.events_book import MERGE_MOVED
 from transplant.types import MergeState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from central.merge.commands import Command
     from central.merge.events import Event
     from central.merge.state import MergeStatus
@@ -54,3 +56,11 @@ def feed(center: Center, merge_key: str, event: Event) -> tuple[MergeStatus, tup
         result = move_merge(center, books, merge_key, event)
     center.bell.ring()
     return result
+
+
+def feed_all(center: Center, merge_keys: Iterable[str], event: Event) -> None:
+    """Apply one event to several merges in one transaction."""
+    with center.registry.write() as books:
+        for merge_key in merge_keys:
+            move_merge(center, books, merge_key, event)
+    center.bell.ring()

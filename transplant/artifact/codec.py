@@ -166,6 +166,13 @@ def verify_payload(manifest: Manifest, path: Path, limits: Limits = DEFAULT_LIMI
         ManifestInvalid: if the manifest does not fit its architecture.
         UnknownArchitecture: if the architecture is not in the closed table.
     """
+    _check_file(manifest, path, limits)
+    for name, tensor in _tensors(path):
+        _check_numbers(name, tensor, limits.max_abs)
+
+
+def _check_file(manifest: Manifest, path: Path, limits: Limits) -> None:
+    """Check all that `verify_payload` does but the numbers."""
     check_layout(manifest, limits)
     size = path.stat().st_size
     if size > limits.payload_bytes:
@@ -181,8 +188,6 @@ def verify_payload(manifest: Manifest, path: Path, limits: Limits = DEFAULT_LIMI
     for name in sorted(found.keys() | declared.keys()):
         if found.get(name) != declared.get(name):
             raise PayloadMalformed(f"the tensor {name} in the payload is not the one that the manifest lists")
-    for name, tensor in _tensors(path):
-        _check_numbers(name, tensor, limits.max_abs)
 
 
 def load_module(manifest: Manifest, path: Path) -> nn.Module:
@@ -191,9 +196,9 @@ def load_module(manifest: Manifest, path: Path) -> nn.Module:
     Raises:
         ArtifactRejected: whatever `verify_payload` finds.
     """
-    verify_payload(manifest, path)
+    tensors = _verified(manifest, path)
     net = build(manifest.architecture.to_type(), manifest.kind, manifest.task)
-    net.load_state_dict(decoded(dict(_tensors(path))), strict=True)  # copies: the mapped file is free to go
+    net.load_state_dict(decoded(tensors), strict=True)  # copies: the mapped file is free to go
     return freeze(net)
 
 
@@ -203,8 +208,7 @@ def load_tensors(manifest: Manifest, path: Path) -> dict[str, Tensor]:
     Raises:
         ArtifactRejected: whatever `verify_payload` finds.
     """
-    verify_payload(manifest, path)
-    return {name: tensor.clone() for name, tensor in _tensors(path)}
+    return {name: tensor.clone() for name, tensor in _verified(manifest, path).items()}
 
 
 def write_artifact(directory: Path, manifest: Manifest, payload: bytes) -> Path:
@@ -236,6 +240,15 @@ def read_manifest(path: Path) -> Manifest:
     if len(stem) == 64 and stem != manifest.module_id:
         raise DigestMismatch(f"{path.name} holds the manifest of module {manifest.module_id}")
     return manifest
+
+
+def _verified(manifest: Manifest, path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a payload, mapped, once every check of `verify_payload` is passed."""
+    _check_file(manifest, path, DEFAULT_LIMITS)
+    tensors = dict[str, Tensor](_tensors(path))
+    for name, tensor in tensors.items():
+        _check_numbers(name, tensor, DEFAULT_LIMITS.max_abs)
+    return tensors
 
 
 def _tensors(path: Path):
