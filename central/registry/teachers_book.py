@@ -82,6 +82,11 @@ class TeachersBook:
             for teacher_id, site, category, category_module in rows
         )
 
+    def sites_of(self, category: str) -> tuple[str, ...]:
+        """Return the sites of a category's teachers, in the order in which those were requested."""
+        query = select(TeacherRow.site).where(TeacherRow.category == category)
+        return tuple(self._session.scalars(query.order_by(TeacherRow.position)))
+
     def amount(self) -> int:
         """Return a number that rises whenever a teacher, or more of one, is recorded."""
         counted = (TeacherRow, TeacherTaskRow, TeacherAnswersRow, TeacherStatisticsRow)

@@ -271,13 +271,13 @@ class VersionsBook:
 
 
 def _rebuilt(
-    row: Row[Any], routes: Iterable[tuple[int, Route]], changes: Iterable[tuple[int, str, bool]]
+    row: Row[*tuple[Any, ...]], routes: Iterable[tuple[int, Route]], changes: Iterable[tuple[int, str, bool]]
 ) -> NetVersion:
     present = {key: there for came, key, there in changes if came <= row.number}
     own = (route for came, route in routes if came <= row.number and present.get(route.merge_key, True))
     return NetVersion(row.number, row.parent_digest, tuple(own))
 
 
-def _route(row: Row[Any]) -> Route:
+def _route(row: Row[*tuple[Any, ...]]) -> Route:
     _, category, task, category_module, adapter, task_module, merge_key, supervised_by = row
     return Route(category, Task(task), category_module, adapter, task_module, merge_key, supervised_by or "")

@@ -42,7 +42,7 @@ def decide_claim(center: Center, category: str, site: str) -> int:
         NotFound: if that site has brought no complete teacher of the category.
     """
     with center.registry.write() as books:
-        sites = {teacher.site for teacher in books.teachers.all() if teacher.category == category}
+        sites = set(books.teachers.sites_of(category))
         if site not in sites:
             known = ", ".join(sorted(sites)) or "no site has"
             raise NotFound(f"site {site[:80]} has brought no complete teacher of {category[:80]} ({known})")
@@ -57,7 +57,7 @@ def decide_claim(center: Center, category: str, site: str) -> int:
 
 def note_claim(center: Center, books: Books, teacher: CompleteTeacher, actor: str) -> None:
     """Tell the operator of a new teacher whose category another site holds."""
-    sites = tuple(t.site for t in books.teachers.all() if t.category == teacher.category)
+    sites = books.teachers.sites_of(teacher.category)
     holder = books.claims.holders().get(teacher.category, sites[0] if sites else teacher.site)
     if holder != teacher.site:
         now = center.clock.now()

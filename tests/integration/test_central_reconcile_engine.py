@@ -6,8 +6,10 @@ import logging
 import threading
 
 import pytest
-from fakes.turned_center import site
+from fakes.turned_center import accept, site
 
+from central.merge.execute import execute
+from central.runners.engine import Finished
 from central.usecases.cancel_merge import cancel_merge
 from central.usecases.retry_merge import retry_merge
 from transplant.errors import (
@@ -219,3 +221,63 @@ def test_a_round_that_fails_is_followed_by_the_next(founded, monkeypatch, caplog
     (told,) = [record for record in caplog.records if "a round of the merge loop failed" in record.message]
     assert (told.levelno, bool(told.exc_info)) == (level, level == logging.ERROR)
     assert str(error) in told.message
+
+
+def test_versions_are_apart_only_while_merges_queue_up(founded):
+    founded.engine.capacity = 1
+    for index, category in enumerate(("cat", "cow", "hen", "pig")):
+        founded.bring(category, 10 + index)
+
+    def learn_and_accept():
+        founded.rounds(2)
+        founded.engine.finish()
+        founded.rounds(2)
+        for category in ("cat", "cow", "hen", "pig"):
+            accept(founded, category)
+        founded.rounds(2)
+
+    founded.clock.advance(3600.0)
+    number = founded.newest().number
+    learn_and_accept()
+    assert founded.newest().number == number + 1
+    learn_and_accept()  # the last still waits for a worker
+    founded.clock.advance(4.0)
+    founded.rounds(1)
+    assert founded.newest().number == number + 1
+    founded.clock.advance(1.5)
+    founded.rounds(1)
+    assert founded.newest().number == number + 2
+    learn_and_accept()  # nothing waits any more
+    assert founded.newest().number == number + 3
+
+
+def test_what_happens_is_gathered_while_merges_queue_up_and_workers_have_orders(founded):
+    engine, loop, stop = founded.engine, founded.loop, threading.Event()
+    engine.capacity = 4
+    for index, category in enumerate(("cat", "cow", "hen", "pig", "owl")):
+        founded.bring(category, 10 + index)
+    founded.rounds(2)
+    assert len(engine.orders) == 4
+    began_s = founded.clock.monotonic_s()
+
+    def finish_some():
+        """End two merges, one after the other: the workers are then on their last orders."""
+        for key in list(engine.orders)[:2]:
+            execute(engine.orders[key])
+            engine.endings.append(Finished(key))
+            del engine.orders[key]
+            founded.center.bell.ring()
+
+    others = threading.Thread(target=finish_some)
+    others.start()
+    loop._let_gather(stop, began_s)
+    others.join()
+    assert len(engine.running()) == 2
+    founded.rounds(1)
+    states = [status.state for status in founded.merges() if not status.ended]
+    assert states.count(MergeState.LEARNING) == 3
+    assert states.count(MergeState.VALIDATING) == 2
+    founded.clock.advance(1.0)
+    loop._let_gather(stop, began_s)  # the second is over: it returns at once
+    stop.set()
+    loop._let_gather(stop, founded.clock.monotonic_s())

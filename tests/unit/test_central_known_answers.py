@@ -56,3 +56,17 @@ def test_a_pace_takes_a_tenth_of_the_time():
     assert not pace.due()
     clock.advance(0.2)
     assert pace.due()
+
+
+def test_runs_are_as_far_apart_as_the_caller_asks():
+    clock = FakeClock()
+    pace = Pace(clock)
+    assert pace.due(5.0)
+    with pace:
+        clock.advance(0.1)
+    clock.advance(1.0)
+    assert pace.due()
+    assert not pace.due(5.0)
+    assert round(pace.wait_s(5.0), 6) == 3.9
+    clock.advance(3.9)
+    assert pace.due(5.0)
