@@ -241,14 +241,13 @@ class Reconciler:
                 log.error("nothing is known about %s", command)
 
     def _tell_time(self, overdue: Sequence[StoredMerge], now: datetime) -> None:
-        """Tell merges that their sites have had their time: those that would replace a route, and the others."""
+        """Tell merges that their time is over, and whether each would take the place of a published route."""
         with self._center.registry.read() as books:
             newest = books.versions.newest()
         replaces = {merge.task.key: replaced_by(newest, merge) is not None for merge in overdue}
         for chosen in set(replaces.values()):
-            feed_all(
-                self._center, [key for key in replaces if replaces[key] is chosen], TimePassed(now, chosen)
-            )
+            keys = [key for key in replaces if replaces[key] is chosen]
+            feed_all(self._center, keys, TimePassed(now, chosen))
 
     def _start_some(self) -> None:
         """Hand out what waits, in turns, while the engine has room; what it has already comes first."""
