@@ -81,7 +81,7 @@ def _clip_norm(told: float, measured: float, against: list[str]) -> float:
 def _bounded(noise: float, measured: float, against: list[str]) -> float:
     if noise > _DROWNED * measured:
         against.append(
-            f"the noise may be {noise / measured:.3g} times what synthetic images give: nothing is left of the "
-            "figures; take a larger epsilon, a nearer clip norm, more images or a lower level"
+            f"the noise may be {noise / measured:.3g} times what synthetic images give: nothing is left of "
+            "the figures; take a larger epsilon, a nearer clip norm, more images or a lower level"
         )
     return min(noise, _DROWNED * measured)
