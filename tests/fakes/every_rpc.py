@@ -15,7 +15,7 @@ import transplant.v1
 
 OWN = "/transplant.v1."
 ELSEWHERE = "transplant.serving.v1"
-"""Package of what another server than the center's answers."""
+"""Package of what another server than the center's answers: the one of predictions."""
 _MORE_BYTES = 64 << 20
 
 
@@ -33,15 +33,28 @@ class Rpc:
 
 def every_rpc() -> tuple[Rpc, ...]:
     """Return the methods of every service in `transplant.v1`, of health and of reflection."""
-    own = [
+    return _methods(
+        *(file for file in _own_files() if file.DESCRIPTOR.package != ELSEWHERE), health_pb2, reflection_pb2
+    )
+
+
+def every_prediction_rpc() -> tuple[Rpc, ...]:
+    """Return the methods of every service that the server of predictions answers, health among them."""
+    return _methods(*(file for file in _own_files() if file.DESCRIPTOR.package == ELSEWHERE), health_pb2)
+
+
+def _own_files() -> list[Any]:
+    return [
         importlib.import_module(f"transplant.v1.{found.name}")
         for found in pkgutil.iter_modules(transplant.v1.__path__)
         if found.name.endswith("_pb2")
     ]
+
+
+def _methods(*files: Any) -> tuple[Rpc, ...]:
     return tuple(
         Rpc(f"/{service.full_name}/{method.name}", method.client_streaming, method.server_streaming)
-        for file in (*own, health_pb2, reflection_pb2)
-        if file.DESCRIPTOR.package != ELSEWHERE
+        for file in files
         for service in file.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     )
