@@ -1,4 +1,4 @@
-"""`transplant-central fsck`, `backup` and `restore`: for before and after something broke."""
+"""`transplant-central fsck`, `backup`, `restore` and `migrate`: for before and after something broke."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from central.console import AsJson, Home, RegistryUrl, show
+from central.home import known_registry, only_serve
 from central.net.served_settings import served_settings
+from central.registry.schema import LOGGED_SINCE
 from central.settings import read_settings
 
 if TYPE_CHECKING:
@@ -31,10 +33,12 @@ WithIdentity = Annotated[
     typer.Option(help="Keep the private keys of CA and server, too: who has the backup is then the center."),
 ]
 
+To = Annotated[str, typer.Option("--to", help="The schema that the other release knows, like 0004.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (fsck, backup, restore):
+    for command in (fsck, backup, restore, migrate):
         app.command()(command)
 
 
@@ -88,6 +92,25 @@ def restore(home: Home, source: From, registry_url: RegistryUrl = None, store_ur
             "every site, operator and reader a new kit"
         )
     report.raise_damage()
+
+
+def migrate(home: Home, to: To, registry_url: RegistryUrl = None) -> None:
+    """Bring the registry to the schema of an earlier release, so that that release can serve it again.
+
+    What only later releases know is lost: take a backup first. No center may serve meanwhile. Whatever serves
+    next brings an older schema up to its own by itself.
+    """
+    settings = served_settings(home, registry_url)
+    registry = known_registry(settings)
+    try:
+        with only_serve(settings.home):
+            before = registry.migrate(registry.serving_lock(), to)
+    finally:
+        registry.close()
+    lost = ", and the audit log is gone with it: keep your backup" if to < LOGGED_SINCE <= before else ""
+    typer.echo(
+        f"the registry has the schema {to} already" if before == to else f"schema {before} -> {to}{lost}"
+    )
 
 
 def _tables(report: Report) -> list[RenderableType]:

@@ -6,7 +6,7 @@ The log is chained, the tables are not: who changes a table without the log is f
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,13 @@ def _reported(logged: Logged, entry: AuditEntry, detail: dict[str, Any]) -> None
     logged.verdicts[entry.subject] = LoggedVerdict(entry.actor, detail["closed"], detail["figures"], signed)
 
 
+def _migrated(logged: Logged, entry: AuditEntry, _detail: dict[str, Any]) -> None:
+    """On the way back to an earlier release what only later ones know is lost, and nobody's fault."""
+    if entry.subject < _SIGNED_SINCE:
+        logged.holders.clear()
+        logged.verdicts = {key: replace(told, signed=None) for key, told in logged.verdicts.items()}
+
+
 def _asked(logged: Logged, entry: AuditEntry, detail: dict[str, Any]) -> None:
     logged.asked[entry.subject, detail["request"]["task"]] = detail["request"]
 
@@ -142,4 +149,5 @@ _STEPS = {
     Action.CATEGORY_DECIDED.value: _decided,
     Action.VERDICT_REPORTED.value: _reported,
     Action.PROBE_ASKED.value: _asked,
+    Action.REGISTRY_MIGRATED.value: _migrated,
 }

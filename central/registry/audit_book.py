@@ -71,6 +71,7 @@ class Action(StrEnum):
     CATEGORY_DECIDED = "CategoryDecided"
     SERVE_STARTED = "ServeStarted"
     SERVE_STOPPED = "ServeStopped"
+    REGISTRY_MIGRATED = "RegistryMigrated"
     BACKUP_TAKEN = "BackupTaken"
     BACKUP_RESTORED = "BackupRestored"
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from central.registry.admissions_book import AdmissionsBook
-from central.registry.audit_book import AuditBook
+from central.registry.audit_book import CONSOLE, Action, AuditBook
 from central.registry.claims_book import ClaimsBook
 from central.registry.database import WAIT_S, open_engine, reading, writing
 from central.registry.driver_errors import reason_of, registry_errors, translated
@@ -19,7 +19,7 @@ from central.registry.events_book import EventsBook
 from central.registry.merges_book import MergesBook
 from central.registry.modules_book import ModulesBook
 from central.registry.probes_book import ProbesBook
-from central.registry.schema import check_schema, create_schema, is_migrated, upgrade_schema
+from central.registry.schema import check_schema, create_schema, is_migrated, migrate_schema, upgrade_schema
 from central.registry.serving_lock import serving_lock
 from central.registry.sites_book import SitesBook
 from central.registry.teachers_book import TeachersBook
@@ -30,6 +30,8 @@ from transplant.errors import InvalidSettings, RegistryUnavailable, TransplantEr
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+    from sqlalchemy import Connection
 
     from central.registry.serving_lock import ServingLock
     from transplant.ports.clock import Clock
@@ -159,6 +161,35 @@ class Registry:
             except BaseException:
                 lock.release()
                 raise
+
+    def migrate(self, lock: ServingLock, revision: str) -> str:
+        """Bring the tables to the schema of another release, and write so into the audit log.
+
+        Args:
+            lock: this registry's; nobody may serve it meanwhile.
+            revision: the schema.
+
+        Returns:
+            The schema before.
+
+        Raises:
+            AlreadyServing: if a center serves; nothing was changed then.
+            InvalidSettings, RegistryDamaged: see `migrate_schema`; nothing was changed then.
+        """
+
+        def tell(connection: Connection, before: str) -> None:
+            with Session(connection) as session:
+                audit = AuditBook(session, self._clock)
+                audit.append(CONSOLE, Action.REGISTRY_MIGRATED, revision, before=before)
+                session.commit()  # what it is a part of is committed by the migration
+
+        with self._opening():
+            is_migrated(self._engine)
+            lock.take()
+            try:
+                return migrate_schema(self._engine, revision, tell)
+            finally:
+                lock.release()
 
     def exists(self) -> bool:
         """Tell whether a registry of any release is there; looking makes none.

@@ -16,11 +16,15 @@ from central.registry.database import reading, writing
 from transplant.errors import InvalidSettings, RegistryDamaged
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from alembic.config import Config
     from sqlalchemy import Connection, Engine
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _TABLE = "alembic_version"
+LOGGED_SINCE = "0003"
+"""The schema that brought the audit log: going back before it takes the log away."""
 
 
 def upgrade_schema(engine: Engine) -> None:
@@ -130,16 +134,51 @@ def downgrade_schema(engine: Engine, revision: str) -> None:
     Raises:
         RegistryDamaged: if there is no such migration before the database's.
     """
+    with writing(engine).begin() as connection:
+        _downgrade_connection(connection, revision)
+
+
+def migrate_schema(engine: Engine, revision: str, tell: Callable[[Connection, str], None]) -> str:
+    """Bring a database to the schema of an earlier or a later release, in one transaction.
+
+    Args:
+        engine: the database, which no center serves meanwhile.
+        revision: one of `revisions`.
+        tell: writes the step into the audit log, given the schema before; not called where no log is left.
+
+    Returns:
+        The schema that it had.
+
+    Raises:
+        InvalidSettings: if this release knows no such schema, or not the database's.
+        RegistryDamaged: if what the database holds cannot be said in the earlier schema.
+    """
+    if revision not in revisions():
+        raise InvalidSettings(f"--to {revision}: this release knows the schemas {', '.join(revisions())}")
+    with writing(engine).begin() as connection:
+        found = revision_of(connection)
+        if found is None or found not in revisions():
+            check_revision(found)
+            raise InvalidSettings("there are no tables to migrate")
+        if found < revision:
+            upgrade_connection(connection, revision)
+        if found != revision and revision >= LOGGED_SINCE:
+            tell(connection, found)
+        if found > revision:
+            _downgrade_connection(connection, revision)
+    return found
+
+
+def _downgrade_connection(connection: Connection, revision: str) -> None:
     from alembic import command
     from alembic.util.exc import CommandError
 
     config = _config()
-    with writing(engine).begin() as connection:
-        config.attributes["connection"] = connection
-        try:
-            command.downgrade(config, revision)
-        except CommandError as error:
-            raise RegistryDamaged(f"the registry cannot go back to schema {revision}: {error}") from error
+    config.attributes["connection"] = connection
+    try:
+        command.downgrade(config, revision)
+    except CommandError as error:
+        raise RegistryDamaged(f"the registry cannot go back to schema {revision}: {error}") from error
 
 
 def revision_of(connection: Connection) -> str | None:

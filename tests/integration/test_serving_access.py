@@ -1,4 +1,4 @@
-"""Every RPC of the server of predictions, times everybody who must not call it: refused with the right status.
+"""Every RPC of the server of predictions, times all who must not call it: refused, with the right status.
 
 The RPCs come from the descriptors, as they do for the center (`test_access_matrix`).
 """
