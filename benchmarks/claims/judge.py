@@ -128,7 +128,7 @@ def _value(claim: Claim, record: Record) -> float | None:
     if claim.of == "value":
         return record.value
     if claim.of == "ratio":
-        return record.ratio
+        return record.value / record.baseline if record.ratio is None and record.baseline else record.ratio
     if record.teacher is None or claim.of == "teacher":
         return record.teacher
     return record.value - record.teacher if claim.better == "lower" else record.teacher - record.value

@@ -1,7 +1,8 @@
 """`python -m fuzz TARGET [libFuzzer's flags]`: one target under atheris, with coverage of our own code.
 
 The corpus of the repository is only read: what a run finds interesting goes to `--out`, what breaks a promise
-is written there as `crash-*`. `python -m fuzz.keep` then takes into the corpus what ends in a new way.
+is written there as `crash-*`, and what the run came to as records, for `transplant-bench claims`.
+`python -m fuzz.keep` then takes into the corpus what ends in a new way.
 
 Last long runs: 2026-11-21, on two cores shared with other work, a million executions of each target
 with seed 12 and again with seed 31 after int8 had come: artifact in 725 s and 1752 s, manifest in 576 s
@@ -32,6 +33,7 @@ def main() -> None:
     generated = [f"transplant.v1.{path.stem}" for path in GENERATED]  # it takes modules, not packages
     with atheris.instrument_imports(include=["transplant"], exclude=generated):
         target = importlib.import_module(f"fuzz.fuzz_{own.target}")
+    from fuzz.tally import Tally, seeded, write_records
     from fuzz.watch import Watch
 
     found = own.out / own.target
@@ -41,6 +43,14 @@ def main() -> None:
     for path in target.SEEDS:
         (seeds / path.name).write_bytes(path.read_bytes())
     watch = Watch(target.run, [path.read_bytes() for path in target.SEEDS])
+
+    flags, seed, runs = seeded(flags)
+    method = f"{runs} runs"
+
+    def end(tally: Tally) -> None:
+        write_records(own.out, own.target, tally, seed, method)
+
+    watch.until(runs, end)  # libFuzzer ends its process by itself, without a word to Python
 
     def mutate(data: bytes, size: int, seed: int) -> bytes:
         return target.mutate(data, size, seed, atheris.Mutate)

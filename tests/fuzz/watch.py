@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, TypeVar
 
+from fuzz.tally import Tally
 from transplant.errors import ArtifactRejected
 
 if TYPE_CHECKING:
@@ -56,6 +57,12 @@ class Watch:
         for data in first:
             target(data)
         self._least = _peak_bytes()
+        self.tally = Tally()
+        self._runs, self._end = -1, _nothing
+
+    def until(self, runs: int, end: Callable[[Tally], None]) -> None:
+        """Have `end` told what came of it, with the last of `runs` executions or with a finding."""
+        self._runs, self._end = runs, end
 
     def __call__(self, data: bytes) -> None:
         """Run one execution.
@@ -63,14 +70,35 @@ class Watch:
         Raises:
             Finding: if it takes too long, or the process has grown too much since the first inputs.
         """
+        self.tally.executions += 1
+        try:
+            self._watched(data, self.tally)
+        except BaseException:
+            self._end(self.tally)
+            raise
+        if self.tally.executions == self._runs:
+            self._end(self.tally)
+
+    def _watched(self, data: bytes, tally: Tally) -> None:
         began = time.thread_time()
-        self._target(data)
+        try:
+            self._target(data)
+        except BaseException:
+            tally.crashes += 1
+            raise
         took = time.thread_time() - began
+        tally.slowest_s = max(tally.slowest_s, took)
         if took > CPU_S:
+            tally.hangs += 1
             raise Finding(f"{len(data)} bytes took {took:.2f} s")
-        grown = _peak_bytes() - self._least
+        grown = tally.grown_bytes = _peak_bytes() - self._least
         if grown > MEMORY_BYTES:
+            tally.growths += 1
             raise Finding(f"grew by {grown >> 20} MiB")
+
+
+def _nothing(_tally: Tally) -> None:
+    """Tell nobody: inputs are replayed."""
 
 
 def _peak_bytes() -> int:

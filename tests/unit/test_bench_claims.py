@@ -41,6 +41,14 @@ def test_a_bar_is_met_missed_or_open() -> None:
     assert judge(claim, [_record(11)]).verdict is Verdict.MISSED, "a bar missed with one seed is missed"
 
 
+def test_a_ratio_is_that_to_the_baseline_where_the_record_says_none() -> None:
+    claim = _claim(of="ratio", at_most=1.1, over="worst")
+    assert judge(claim, [_record(21, baseline=20)]).verdict is Verdict.MET
+    assert judge(claim, [_record(23, baseline=20)]).verdict is Verdict.MISSED
+    assert judge(claim, [_record(23, baseline=20, ratio=1.0)]).verdict is Verdict.MET
+    assert judge(claim, [_record(23)]).verdict is Verdict.OPEN
+
+
 def test_the_worst_record_counts_where_a_claim_says_so() -> None:
     records = [_record(1), _record(12, seed=1)]
     assert judge(_claim(at_most=10), records).verdict is Verdict.MET
