@@ -110,6 +110,7 @@ class Serving:
             threads=settings.threads,
             reflect=settings.reflection,
             limits=CallLimits.of(settings.threads, settings.caller_streams, settings.caller_idle_s),
+            ahead_bytes=settings.stream_ahead_bytes,
         )
         self._stop = threading.Event()
         reconciler = Reconciler(self._center, self._engine, store_place(settings))

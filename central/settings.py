@@ -15,6 +15,7 @@ from central.merge.state import GatePolicy
 from central.merge.tasks import learner_document
 from central.registry.database import sqlite_url, without_password
 from central.usecases.center import AdmissionPolicy, Policy, ProbePolicy, Quota
+from transplant.artifact.chunks import STREAM_AHEAD_BYTES
 from transplant.artifact.limits import Limits
 from transplant.backends.blob_stores import CACHE_BYTES, check_store_url
 from transplant.errors import InvalidName, InvalidSettings
@@ -68,6 +69,7 @@ class CentralSettings(BaseSettings):
     threads: Annotated[int, Field(ge=4, le=1024)] = 48
     caller_streams: Annotated[int, Field(ge=1, le=1024)] = 32
     caller_idle_s: Annotated[float, Field(gt=0)] = 120.0
+    stream_ahead_bytes: Annotated[int, Field(ge=64 << 10, le=64 << 20)] = STREAM_AHEAD_BYTES
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     runner: Literal["ray", "local"] = "ray"

@@ -19,8 +19,9 @@ from central.servicers.merge import MergeServicer
 from central.servicers.probe import ProbeServicer
 from central.servicers.validation import ValidationServicer
 from central.servicers.watchers import Watchers
+from transplant.artifact.chunks import STREAM_AHEAD_BYTES
 from transplant.errors import InvalidSettings
-from transplant.rpc.channel import SERVER_OPTIONS, renewable_server_credentials
+from transplant.rpc.channel import renewable_server_credentials, server_options
 from transplant.rpc.status import ServerInterceptor
 from transplant.v1 import (
     catalog_pb2,
@@ -70,6 +71,7 @@ class CentralServer:
         threads: how many calls are worked on at a time.
         reflect: whether operators may ask for the list of services.
         limits: what one caller may have under way; default: what suits the threads.
+        ahead_bytes: of a payload that may be under way in each stream.
 
     Raises:
         InvalidSettings: if the address cannot be bound.
@@ -85,6 +87,7 @@ class CentralServer:
         threads: int,
         reflect: bool,
         limits: CallLimits | None = None,
+        ahead_bytes: int = STREAM_AHEAD_BYTES,
     ) -> None:
         self._watchers = Watchers()
         self._access = AccessInterceptor(center.registry, center.clock)
@@ -93,7 +96,7 @@ class CentralServer:
         self._server = grpc.server(
             ThreadPoolExecutor(threads, thread_name_prefix="rpc"),
             interceptors=[ServerInterceptor(), self._limits, self._access],
-            options=SERVER_OPTIONS,
+            options=server_options(ahead_bytes),
             maximum_concurrent_rpcs=threads + _WAITING,
         )
         intake_pb2_grpc.add_IntakeServicer_to_server(IntakeServicer(center), self._server)

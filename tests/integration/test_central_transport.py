@@ -11,11 +11,14 @@ import torch
 from fakes.artifacts import TINY
 from fakes.real_center import manifest_with, real_center
 
+from central.settings import read_settings
 from central.usecases.receive_chunks import receive_chunks
-from transplant.artifact.chunks import SENT_BYTES, chunk_of
+from transplant.artifact.chunks import SENT_BYTES, STREAM_AHEAD_BYTES, chunk_of
 from transplant.artifact.codec import seal, write_artifact
 from transplant.artifact.encoding import Encoding
+from transplant.errors import InvalidSettings
 from transplant.nets.architectures import build
+from transplant.rpc.channel import server_options
 from transplant.rpc.convert_chunks import ChunksFromProto
 from transplant.types import Identity, ModuleKind, Role
 from transplant.v1 import chunk_pb2
@@ -110,3 +113,22 @@ def test_whoever_waits_for_a_chunk_keeps_none(center):
     offsets = list(receive_chunks(serving._center, Identity(Role.SITE, "site-cat"), chunks()))
     assert offsets[-1] == len(content)
     assert kept == [False] * 4
+
+
+def test_how_much_may_be_under_way_is_the_operators_to_say(tmp_path, monkeypatch):
+    given = []
+
+    def noted(ahead_bytes):
+        given.append(server_options(ahead_bytes))
+        return given[-1]
+
+    monkeypatch.setattr("central.servicers.server.server_options", noted)
+    for number, chosen in enumerate(({}, {"stream_ahead_bytes": 4 << 20})):
+        with real_center(tmp_path / str(number), **chosen) as center:
+            assert center.client("site-dog").list_merges() == []
+    ahead = [dict(options)["grpc.http2.lookahead_bytes"] for options in given]
+    assert ahead == [STREAM_AHEAD_BYTES, 4 << 20]
+    assert all(dict(options)["grpc.http2.bdp_probe"] == 0 for options in given)
+    for wrong in (1 << 10, 1 << 30):
+        with pytest.raises(InvalidSettings, match="stream_ahead_bytes"):
+            read_settings({"home": tmp_path, "stream_ahead_bytes": wrong})

@@ -24,6 +24,14 @@ SENT_BYTES = CHUNK_BYTES // 2
 WINDOW_BYTES = 64 * CHUNK_BYTES
 """How far a sender runs ahead of the receiver's durable offset; a receiver acknowledges more often."""
 
+STREAM_AHEAD_BYTES = 512 << 10
+"""How much of a payload may be under way to a server in each stream.
+
+Left to itself gRPC guesses, and guesses most when the server is slow: a crowd of senders would fill its
+memory. The price: over a round trip of 50 ms one stream brings some 10 MiB/s and not 30 to 70, unless the
+operator says more. A client that downloads lets gRPC guess: it has few streams.
+"""
+
 
 @dataclass(frozen=True)
 class Chunk:

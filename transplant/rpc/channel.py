@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from transplant.artifact.chunks import STREAM_AHEAD_BYTES
 from transplant.errors import CertificateInvalid
 from transplant.types import Role
 
@@ -43,17 +44,22 @@ _COMMON_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
 )
-SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+_SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     *_COMMON_OPTIONS,
     # Clients of this project ping this often; without this the server would hang up on them.
     ("grpc.http2.min_ping_interval_without_data_ms", _KEEPALIVE_MS // 2),
-    # How much of a payload may be under way to us in each stream. Left to itself gRPC guesses, and guesses
-    # most when the server is slow: a crowd of senders would fill its memory. The price: over a round trip of
-    # 50 ms one stream brings some 10 MiB/s and not 30 to 70.
+    # `STREAM_AHEAD_BYTES` or what the operator says; left to itself gRPC guesses, see there.
     ("grpc.http2.bdp_probe", 0),
-    ("grpc.http2.lookahead_bytes", 512 << 10),
     ("grpc.so_reuseport", 0),  # a second server on the port is an error, not half of the calls
 )
+
+
+def server_options(ahead_bytes: int = STREAM_AHEAD_BYTES) -> tuple[tuple[str, int], ...]:
+    """Return the options of a server that takes so much ahead of what it has read, in each stream."""
+    return (*_SERVER_OPTIONS, ("grpc.http2.lookahead_bytes", ahead_bytes))
+
+
+SERVER_OPTIONS = server_options()
 CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
     *_COMMON_OPTIONS,
     ("grpc.enable_retries", 0),  # there is one retry policy, `transplant.rpc.retry`
