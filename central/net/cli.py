@@ -78,13 +78,17 @@ def net_retire(
 def net_rollback(
     number: Annotated[int, typer.Argument(min=1, help="The version whose routes come back.")],
     home: Home,
+    category: Annotated[
+        str | None, typer.Option(help="Only the routes of this category; all others stay as they are.")
+    ] = None,
+    task: Annotated[Task | None, typer.Option(help="Of the category only the route of this task.")] = None,
     registry_url: RegistryUrl = None,
 ) -> None:
     """Publish a new version with the very routes of an earlier one. A center may serve meanwhile."""
     from central.usecases.change_net import roll_back
 
     with center_of(served_settings(home, registry_url)) as center:
-        version = roll_back(center, number)
+        version = roll_back(center, number, category, task)
     _tell(version)
 
 
@@ -95,11 +99,18 @@ def net_claim(
     registry_url: RegistryUrl = None,
 ) -> None:
     """Decide whose a category is that several sites bring; what the others brought is kept."""
-    from central.usecases.decide_claim import decide_claim
+    from central.usecases.decide_claim import decide_claim, left_behind
 
     with center_of(served_settings(home, registry_url)) as center:
         added = decide_claim(center, category, site)
+        with center.registry.read() as books:
+            number = left_behind(books, category, site)
     typer.echo(f"{category} is of site {site}: {added} merges planned")
+    if number:
+        typer.echo(
+            f"its routes of version {number} are not in the net any more: `transplant-central net rollback "
+            f"{number} --category {category}` brings them back"
+        )
 
 
 def net_cancel(merge: MergeKey, home: Home, registry_url: RegistryUrl = None) -> None:

@@ -50,34 +50,60 @@ def retire_routes(center: Center, category: str, task: Task | None = None) -> Ne
     return _published(center, change_of, tell)
 
 
-def roll_back(center: Center, number: int) -> NetVersion:
-    """Publish a version with the very routes of an earlier one; return it.
+def roll_back(
+    center: Center, number: int, category: str | None = None, task: Task | None = None
+) -> NetVersion:
+    """Publish a version with the very routes of an earlier one, or with some of them; return it.
+
+    Args:
+        center: ports and policy.
+        number: of the earlier version.
+        category: whose routes come back; None: all, and what that version did not have leaves.
+        task: only the category's route of this task. What is not named stays as it is.
 
     Raises:
-        NotFound: if there is no version of this number.
-        MergeNotPossible: if the newest version has these routes already.
+        NotFound: if there is no version of this number, or it has no such route.
+        MergeNotPossible: if the newest version has these routes already, or a task is named without category.
         ForgettingDetected: if a route does not answer as it did when it was published.
     """
+    if task is not None and category is None:
+        raise MergeNotPossible("name the category, too, whose route of this task is to come back")
     with center.registry.read() as books:
         wanted = books.versions.get(number)
+        order = _order(books)
+    chosen = [r for r in wanted.routes if category in (None, r.category) and task in (None, r.task)]
+    what = "" if category is None else f" of {category[:80]}" + ("" if task is None else f"/{task.value}")
+    if not chosen:
+        raise NotFound(f"version {number} has no route{what}")
+    places = {(route.category, route.task) for route in chosen}
 
     def change_of(base: NetVersion) -> VersionChange:
-        if base.routes == wanted.routes:
-            raise MergeNotPossible(f"version {base.number} has the routes of version {number} already")
+        stays = [] if category is None else [r for r in base.routes if (r.category, r.task) not in places]
+        routes = tuple(sorted([*stays, *chosen], key=lambda route: order.get(route.merge_key, len(order))))
+        if base.routes == routes:
+            raise MergeNotPossible(f"version {base.number} has the routes{what} of version {number} already")
         old = {route.merge_key for route in base.routes}
-        new = {route.merge_key for route in wanted.routes}
+        new = {route.merge_key for route in routes}
         return VersionChange(
             base,
-            following(base, wanted.routes),
+            following(base, routes),
             dropped=tuple(route.merge_key for route in base.routes if route.merge_key not in new),
-            returned=tuple(route.merge_key for route in wanted.routes if route.merge_key not in old),
+            returned=tuple(route.merge_key for route in routes if route.merge_key not in old),
         )
 
     def tell(books: Books, change: VersionChange) -> None:
-        told = {"number": change.version.number, "dropped": change.dropped, "returned": change.returned}
+        told: dict[str, object] = {"number": change.version.number}
+        told |= {"dropped": change.dropped, "returned": change.returned}
+        told |= {} if category is None else {"category": category}
         books.audit.append(CONSOLE, Action.VERSION_ROLLED_BACK, str(number), **told)
 
     return _published(center, change_of, tell)
+
+
+def _order(books: Books) -> dict[str, int]:
+    """Return the place of every route that ever was: a version's routes stand as they first came."""
+    every = (route.merge_key for version in books.versions.after(0) for route in version.routes)
+    return {merge_key: place for place, merge_key in enumerate(dict.fromkeys(every))}
 
 
 def _published(

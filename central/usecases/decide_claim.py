@@ -55,6 +55,21 @@ def decide_claim(center: Center, category: str, site: str) -> int:
     return added
 
 
+def left_behind(books: Books, category: str, site: str) -> int:
+    """Return the newest version that had routes of a site for a category which the net has not; 0: none had.
+
+    A published teacher is not planned again, so nothing brings them back but an operator's `net rollback`.
+    """
+    versions = books.versions.after(0)
+    here = {route.merge_key for route in versions[-1].routes} if versions else set[str]()
+    for version in reversed(versions):
+        keys = [route.merge_key for route in version.routes if route.category == category]
+        gone = [key for key in keys if key not in here]
+        if any(books.merges.get(key).task.site == site for key in gone):
+            return version.number
+    return 0
+
+
 def note_claim(center: Center, books: Books, teacher: CompleteTeacher, actor: str) -> None:
     """Tell the operator of a new teacher whose category another site holds."""
     sites = books.teachers.sites_of(teacher.category)

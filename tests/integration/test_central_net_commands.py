@@ -88,6 +88,10 @@ def test_an_operator_looks_into_the_net_and_changes_it_while_it_is_served(tmp_pa
         assert client.get_version().routes == second.routes
         assert [version.number for version in client.list_versions()] == [1, 2, 3, 4]
         assert client.list_versions()[1] == second
+        run("net", "retire", "cat")
+        code, _, words = run("net", "rollback", 2, "--category", "cat", "--task", "classification")
+        assert (code, words) == (0, "published version 6 with 2 routes\n")
+        assert client.get_version().routes == second.routes
 
         code, plan, _ = run("plan", "--json")
         assert (code, plan["tasks"], plan["waiting"]) == (0, [], [])
