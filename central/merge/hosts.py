@@ -69,6 +69,15 @@ class Hosts:
 
         return tuple(resident.host for resident in sorted(residents, key=rank))
 
+    def twin_of(self, task: Task, task_module: str) -> str | None:
+        """Return the resident that is the very function of a teacher's task module, if there is one.
+
+        Sites that founded together ship the same bytes, each under an id of its own.
+        """
+        twins = self._situation.twins
+        residents = (resident.host.task_module for resident in self._by_task[task][:LOOKED_AT])
+        return next((resident for resident in residents if twins(task_module, resident)), None)
+
     def nearest_misfit(self, task: Task, seam: Seam) -> tuple[Host, Seam]:
         """Return the host whose feature map is nearest in size, where none fits."""
         seams = self._situation.seams
@@ -130,7 +139,10 @@ def residents_of(routes: Iterable[Route], host_of: Callable[[str], Host]) -> tup
             while any route leads into it, even where the route that brought it is gone.
     """
     found: dict[str, Resident] = {}
-    brought = {route.task_module: route for route in routes if route.adapter is None}
+    brought: dict[str, Route] = {}
+    for route in routes:
+        if route.adapter is None:
+            brought.setdefault(route.task_module, route)
     for route in routes:
         if route.task_module in found:
             continue

@@ -3,9 +3,10 @@
 Growth follows figure 1 of arXiv 1901.06978. The first teacher founds the net: its own task modules become
 the resident g_S. Each later teacher's tasks are led into resident g_S of the same task (step 1, where a
 known teacher brings one more task, and step 2); a task that no resident answers is brought along, with its
-own task module and the identity as h. Step 3 connects what is in the net already: where the operator lets
-it, a category whose site never taught a task learns it from the nearest teacher of another category
-(`central.merge.supervision`).
+own task module and the identity as h. Where a teacher's task module is a resident one in all but its name
+(sites that founded together, `transplant-central found`), the identity leads into that. Step 3 connects what
+is in the net already: where the operator lets it, a category whose site never taught a task learns it from
+the nearest teacher of another category (`central.merge.supervision`).
 
 A teacher is led into several hosts side by side, and the best agreement goes on. After a refusal come the
 next hosts, then a larger adapter, and then the task is given up, with all figures kept. A site's newer
@@ -166,6 +167,11 @@ class _Growth:
         there = self.hosts.count(each.task)
         room = max(1, self._policy.residents) - there - self._bringing[each.task]
         fresh = not own and (teacher.category, each.task) not in self._routed
+        twin = None if each.task_module is None else self.hosts.twin_of(each.task, each.task_module)
+        if fresh and twin is not None:
+            # Its site measured this very route when it trained it: nothing is to be learned or judged.
+            self._add(teacher, _merge_task(teacher, replace(each, task_module=twin), None, ""))
+            return True
         if room > 0 and fresh and each.task_module is not None:
             self._bringing[each.task] += 1
             self._add(teacher, _merge_task(teacher, each, None, ""))

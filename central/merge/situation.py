@@ -116,6 +116,7 @@ class Situation:
         residents: task modules of the newest version, oldest first.
         holders: category -> the site that the operator decided for, where several claim it.
         likeness: cosine of two modules' weights, 0 where nothing is known.
+        twins: whether two task modules are one function under two ids: equal bytes, equal architecture.
     """
 
     teachers: tuple[CompleteTeacher, ...]
@@ -125,6 +126,7 @@ class Situation:
     residents: tuple[Resident, ...] = ()
     holders: Mapping[str, str] = field(default_factory=lambda: MappingProxyType(dict[str, str]()))
     likeness: Callable[[str, str], float] = lambda _one, _other: 0.0
+    twins: Callable[[str, str], bool] = lambda one, other: one == other
 
     @cached_property
     def claims(self) -> Mapping[str, tuple[CompleteTeacher, ...]]:

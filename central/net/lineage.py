@@ -195,7 +195,7 @@ def _approvals(books: Books, merge: StoredMerge) -> list[dict[str, str]]:
     else:
         found.append({"who": "the operator's policy", "by": merge.status.reason})
     holder = books.claims.holders().get(merge.task.category)
-    if holder is not None:
+    if holder == books.modules.get(merge.task.teacher_category_module).site:
         found.append({"who": "the operator", "by": f"gave the category to site {holder}"})
     return found
 

@@ -90,6 +90,12 @@ class ModulesBook:
             found.update((module_id, manifest) for module_id, manifest in self._session.execute(query))
         return found
 
+    def task_payloads(self) -> tuple[tuple[str, str], ...]:
+        """Return id and sha256 of the payload of every task module."""
+        query = select(ModuleRow.module_id, ModuleRow.payload_sha256)
+        rows = self._session.execute(query.where(ModuleRow.kind == ModuleKind.TASK.value))
+        return tuple((module_id, sha256) for module_id, sha256 in rows)
+
     def category_manifests(self) -> tuple[tuple[str, bytes], ...]:
         """Return id and canonical manifest of every category module."""
         query = _MANIFESTS.where(_MODULES.c.kind == ModuleKind.CATEGORY.value)

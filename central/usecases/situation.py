@@ -42,6 +42,7 @@ def situation_of(books: Books) -> Situation:
         residents=residents_of(routes, host_of),
         holders=books.claims.holders(),
         likeness=_Likeness(books),
+        twins=_Twins(books),
     )
 
 
@@ -88,6 +89,27 @@ class _Likeness:
             admission = self._books.admissions.of(module_id)
             self._known[module_id] = () if admission is None else admission.fingerprint
         return self._known[module_id]
+
+
+class _Twins:
+    """Whether two task modules are one function; their payloads are read all at once, when first asked."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._payloads: dict[str, str] = {}
+
+    def __call__(self, one: str, other: str) -> bool:
+        if one == other:
+            return True
+        if not self._payloads:
+            self._payloads = dict(self._books.modules.task_payloads())
+        payload = self._payloads.get(one)
+        if payload is None or payload != self._payloads.get(other):
+            return False
+        return self._architecture(one) == self._architecture(other)
+
+    def _architecture(self, module_id: str) -> object:
+        return json.loads(self._books.modules.get(module_id).manifest)["architecture"]
 
 
 def _seam(manifest: bytes) -> Seam:

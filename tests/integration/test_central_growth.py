@@ -16,17 +16,18 @@ from central.registry.audit_book import Action
 from central.registry.tables import ProbeDigestRow
 from central.report import status_document, status_tables
 from central.usecases.change_net import retire_routes, roll_back
-from central.usecases.decide_claim import claims_of, decide_claim
+from central.usecases.decide_claim import claims_of, decide_claim, left_behind
 from central.usecases.module_shelf import ModuleShelf
 from central.usecases.plan_merges import plan_merges
 from central.usecases.read_catalog import get_manifest
 from central.usecases.read_merges import fetch_candidates
 from central.usecases.report_verdict import report_verdict
+from central.usecases.request_merge import request_merge
 from central.usecases.situation import situation_of
 from transplant.artifact.digest import sha256_file
 from transplant.artifact.net_document import net_digest, net_document
 from transplant.errors import ForgettingDetected, MergeNotPossible, NotFound, SignatureInvalid
-from transplant.types import Identity, MergeState, Role, Task, Verdict
+from transplant.types import Identity, MergeState, ModuleKind, Role, Task, Verdict
 
 CLASSIFY, SEGMENT = Task.CLASSIFICATION, Task.SEGMENTATION
 
@@ -150,6 +151,54 @@ def test_one_task_of_a_category_may_be_retired(world):
     assert routes(world) == [("dog", CLASSIFY), ("dog", SEGMENT), ("cat", CLASSIFY)]
 
 
+def test_one_route_comes_back_and_everything_else_stays(world):
+    world.bring("dog", 1, (CLASSIFY, SEGMENT))
+    world.rounds()
+    world.grow("cat", 2, (CLASSIFY, SEGMENT))
+    number = world.newest().number
+    was = world.newest()
+    retire_routes(world.center, "cat")  # by mistake
+    world.grow("cow", 3)
+    came = roll_back(world.center, number, "cat", SEGMENT)
+    assert routes(world) == [("dog", CLASSIFY), ("dog", SEGMENT), ("cat", SEGMENT), ("cow", CLASSIFY)]
+    assert came.routes[2] in was.routes
+    roll_back(world.center, number, "cat")
+    assert routes(world) == [
+        *[("dog", CLASSIFY), ("dog", SEGMENT), ("cat", CLASSIFY), ("cat", SEGMENT), ("cow", CLASSIFY)]
+    ]
+    with pytest.raises(MergeNotPossible, match="has the routes of cat of version"):
+        roll_back(world.center, number, "cat")
+    with pytest.raises(NotFound, match="has no route of cow"):
+        roll_back(world.center, number, "cow")
+    with pytest.raises(MergeNotPossible, match="name the category"):
+        roll_back(world.center, number, None, SEGMENT)
+    assert damage(world) == []
+
+
+def test_after_a_claim_back_the_earlier_routes_are_named_and_come_back(founded):
+    founded.grow("cat", 2)
+    first = founded.newest().routes[1]
+    founded.bring("cat", 3, owner="cow")
+    with founded.registry.read() as books:
+        assert left_behind(books, "cat", "site-cat") == 0
+    decide_claim(founded.center, "cat", "site-cow")
+    while founded.newest().routes[1] == first:
+        founded.rounds(2)
+        founded.engine.finish()
+        founded.rounds(2)
+        accept(founded, "cow")
+    assert decide_claim(founded.center, "cat", "site-cat") == 0
+    with founded.registry.read() as books:
+        number = left_behind(books, "cat", "site-cat")
+    assert number == 2
+    assert roll_back(founded.center, number, "cat").routes[1] == first
+    founded.rounds()
+    assert founded.newest().routes[1] == first  # and stays
+    with founded.registry.read() as books:
+        assert left_behind(books, "cat", "site-cat") == 0
+        assert left_behind(books, "cat", "site-cow") == 3
+
+
 def test_a_route_that_rotted_does_not_come_back(founded):
     founded.grow("cat", 2)
     adapter = founded.newest().routes[1].adapter
@@ -270,7 +319,12 @@ def test_a_category_that_two_sites_claim_is_decided_by_the_operator(founded):
         document = lineage_document(books, "cat", CLASSIFY)
         assert books.modules.has(versions(founded)[1].routes[1].category_module)  # the other's is kept
     assert document["sites"] == ["site-cow", "site-dog"]
-    assert {"who": "the operator", "by": "gave the category to site site-cow"} in document["approved_by"]
+    gave = {"who": "the operator", "by": "gave the category to site site-cow"}
+    assert gave in document["approved_by"]
+    with founded.registry.read() as books:
+        assert (
+            gave not in lineage_document(books, "cat", CLASSIFY, 2)["approved_by"]
+        )  # the other site's route
     assert actions(founded).count(Action.CATEGORY_DECIDED) == 1
 
 
@@ -364,6 +418,27 @@ def test_the_plan_shows_what_is_queued_where_it_leads_and_what_waits(founded):
     claim = {"category": "cat", "sites": ["site-cat", "site-cow"], "holder": "site-cat"}
     assert state["contested"] == [claim]
     assert any("net claim cat --site NAME" in line for line in status_tables(state) if isinstance(line, str))
+
+
+def test_sites_that_founded_together_join_into_one_module_without_learning(founded):
+    """Equal bytes under another id, because it is another site's: registered as a site would ship it."""
+    dog = founded.newest().routes[0]
+    f = founded.register(ModuleKind.CATEGORY, None, 7, "cat")
+    g = founded.register(ModuleKind.TASK, CLASSIFY, 1 + 50, "cat", (f,))  # the seed of dog's
+    assert g != dog.task_module
+    request_merge(founded.center, site("cat"), f, [g])
+    founded.rounds()
+    _, cat = founded.newest().routes
+    assert (cat.category_module, cat.adapter, cat.task_module) == (f, None, dog.task_module)
+    assert not founded.engine.submitted
+    with founded.registry.read() as books:
+        document = lineage_document(books, "cat", CLASSIFY)
+        assert [r.host.category for r in situation_of(books).residents] == ["dog"]
+    assert document["approved_by"] == [{"who": "site site-cat", "by": "its own teacher is the route"}]
+    assert document["sites"] == ["site-cat", "site-dog"]
+    founded.grow("cow", 3)
+    assert founded.newest().routes[2].task_module == dog.task_module
+    assert damage(founded) == []
 
 
 def test_what_was_published_once_stays_readable(founded):
