@@ -19,7 +19,7 @@ from transplant.nets.architecture_table import image_px
 from transplant.types import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from transplant.nets.transplant_net import TransplantNet
 
 FORMATS = ("json", "csv")
-_CSV = ("file", "version", "task", "category", "probability", "logit", "share")
+_CSV = ("file", "version", "task", "category", "probability", "logit", "share", "supervised_by")
 _GUIDE_IMAGES = 512
 _GUIDE_SEED = 0
 
@@ -42,7 +42,8 @@ class Answer:
         version: of the net.
         task: which one.
         rows: for each category that was run, most probable first: category, probability, logit; of a
-            segmentation the largest of any pixel, and `share`, the percentage of pixels over one half.
+            segmentation the largest of any pixel, and `share`, the percentage of pixels over one half. Of a
+            route that another category's teacher supervised, `supervised_by` names that one.
         masks: category -> where its probability is over one half, bool (side, side), for segmentation.
         size: width and height of the picture.
     """
@@ -72,6 +73,7 @@ def predict_folder(
         DatasetInvalid: naming a file that is no readable picture.
         NotFound: if the net has no such route.
     """
+    supervised = net.supervised(task)
     chosen = net.categories(task) if categories is None else tuple(categories)
     side = picture_side(folder, net, task, chosen)
     paths = sorted(path for path in pictures.glob("*") if path.suffix.lower() in SUFFIXES)
@@ -88,7 +90,7 @@ def predict_folder(
         images = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
         told = net.predict(images, task=task, categories=chosen or None, budget=budget)
         for place, path in enumerate(part):
-            yield _answer(path.name, told, place, sizes[place])
+            yield _answer(path.name, told, place, sizes[place], supervised)
 
 
 def picture_side(folder: NetFolder, net: TransplantNet, task: Task, categories: Sequence[str]) -> int:
@@ -148,7 +150,9 @@ def write_lines(answers: Iterator[Answer], form: str, out: TextIO, masks: Path |
     return count
 
 
-def _answer(name: str, told: Prediction, place: int, size: tuple[int, int]) -> Answer:
+def _answer(
+    name: str, told: Prediction, place: int, size: tuple[int, int], supervised: Mapping[str, str]
+) -> Answer:
     rows: list[dict[str, Any]] = []
     masks: dict[str, np.ndarray] = {}
     probabilities, logits = told.probabilities_BG[place], told.logits_BG[place]
@@ -160,6 +164,8 @@ def _answer(name: str, told: Prediction, place: int, size: tuple[int, int]) -> A
             "probability": round(float(probabilities[index].max()), 6),
             "logit": round(float(logits[index].max()), 4),
         }
+        if category in supervised:
+            row["supervised_by"] = supervised[category]
         if told.task is Task.SEGMENTATION:
             masks[category] = (probabilities[index] > 0.5).numpy()
             row["share"] = round(100 * float(masks[category].mean()), 3)

@@ -68,7 +68,10 @@ class ServedNet:
         """Return what is served."""
         told = {task: self._net.categories(task) for task in Task}
         return Description(
-            self.version, self.digest, {task: categories for task, categories in told.items() if categories}
+            self.version,
+            self.digest,
+            {task: categories for task, categories in told.items() if categories},
+            {task: told for task in Task if (told := self._net.supervised(task))},
         )
 
     def answer(self, asks: Sequence[Ask]) -> list[Answered | Refused]:
@@ -118,14 +121,16 @@ class ServedNet:
         return _Seen(place, squares, tuple(picture.size for picture in pictures))
 
     def _told(self, prediction: Prediction, first: int, seen: _Seen, *, masks: bool) -> Answered:
+        supervised = self._net.supervised(prediction.task)
         answers = tuple(
-            _answer(prediction, first + index, size, masks=masks) for index, size in enumerate(seen.sizes)
+            _answer(prediction, first + index, size, supervised, masks=masks)
+            for index, size in enumerate(seen.sizes)
         )
         return Answered(self.version, self.digest, prediction.task, answers)
 
 
 def _answer(
-    prediction: Prediction, image: int, size: tuple[int, int], *, masks: bool
+    prediction: Prediction, image: int, size: tuple[int, int], supervised: Mapping[str, str], *, masks: bool
 ) -> tuple[CategoryAnswer, ...]:
     logits, probabilities = prediction.logits_BG[image], prediction.probabilities_BG[image]
     told: list[CategoryAnswer] = []
@@ -139,7 +144,12 @@ def _answer(
             mask = mask_png(over, size) if masks else b""
         told.append(
             CategoryAnswer(
-                category, float(probabilities[place].max()), float(logits[place].max()), share, mask
+                category,
+                float(probabilities[place].max()),
+                float(logits[place].max()),
+                share,
+                mask,
+                supervised.get(category, ""),
             )
         )
     return tuple(sorted(told, key=lambda each: -each.probability))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from transplant.errors import ImagesInvalid, InvalidSettings, TransplantError
@@ -59,6 +59,7 @@ class CategoryAnswer:
     logit: float
     share_percent: float | None = None
     mask_png: bytes = b""
+    supervised_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,9 @@ class Refused:
 
 @dataclass(frozen=True)
 class Description:
-    """What is served."""
+    """What is served; `supervised_by` names for a task whose teacher taught a category, if not its own."""
 
     version: int
     digest: str
     categories: dict[Task, tuple[str, ...]]
+    supervised_by: dict[Task, dict[str, str]] = field(default_factory=dict["Task", dict[str, str]])

@@ -88,7 +88,11 @@ class PredictionServicer(prediction_pb2_grpc.PredictionServicer):
         refuse_unknown_fields(request)
         told = self._answerer.describe()
         tasks = [
-            prediction_pb2.ServedTask(task=task_to_proto(task), categories=categories)
+            prediction_pb2.ServedTask(
+                task=task_to_proto(task),
+                categories=categories,
+                supervised_by=told.supervised_by.get(task, {}),
+            )
             for task, categories in told.categories.items()
         ]
         return prediction_pb2.DescribeResponse(version=told.version, digest=told.digest, tasks=tasks)
@@ -164,4 +168,5 @@ def _category(told: CategoryAnswer) -> prediction_pb2.CategoryAnswer:
         logit=told.logit,
         share_percent=told.share_percent or 0.0,
         mask_png=told.mask_png,
+        supervised_by=told.supervised_by,
     )

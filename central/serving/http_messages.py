@@ -1,7 +1,7 @@
 """HTTP requests to what they ask, and answers to JSON or PNG. Pure: no server is known here.
 
     GET  /health                      version and digest that are served
-    GET  /describe                    and the categories of each task
+    GET  /describe                    and the categories of each task, and who taught them, if not their own
     POST /predict?task=...            body: one picture; or JSON with "pictures", base64 each
          &category=a&category=b &budget=k &version=N &masks=1
 
@@ -111,7 +111,9 @@ def predict_reply(told: Answered | Refused, accept: str) -> Reply:
 def describe_reply(told: Description) -> Reply:
     """Return what is served."""
     tasks = {task.value: list(categories) for task, categories in told.categories.items()}
-    return _json({"version": told.version, "digest": told.digest, "tasks": tasks})
+    supervised = {task.value: names for task, names in told.supervised_by.items()}
+    about = {"version": told.version, "digest": told.digest}
+    return _json({**about, "tasks": tasks, "supervised_by": supervised})
 
 
 def refusal(told: Refused) -> Reply:
@@ -127,6 +129,8 @@ def _category(told: CategoryAnswer) -> dict[str, Any]:
         "probability": told.probability,
         "logit": told.logit,
     }
+    if told.supervised_by:
+        document["supervised_by"] = told.supervised_by
     if told.share_percent is not None:
         document["share_percent"] = told.share_percent
     if told.mask_png:

@@ -24,9 +24,12 @@ if TYPE_CHECKING:
 
 
 def net_on_disk(
-    root: Path, categories: int = 3, *, number: int = 1, seed: int = 0
+    root: Path, categories: int = 3, *, number: int = 1, seed: int = 0, supervised: str = ""
 ) -> tuple[NetFolder, NetVersion]:
-    """Write a version with both tasks of some categories; `seed` changes the answers of all of them."""
+    """Write a version with both tasks of some categories; `seed` changes the answers of all of them.
+
+    `supervised` names a category whose segmentation the teacher of c0 taught.
+    """
     net = grown_net(categories)
     if seed:
         shift(net.route("c0", Task.CLASSIFICATION).task_module, seed)
@@ -41,7 +44,8 @@ def net_on_disk(
         if line.adapter is not None:
             h = _written(folder, parts.adapter, ModuleKind.ADAPTER, line.category, line.task, ids)
         key = hashlib.sha256(f"{line.merge_key}{seed}".encode()).hexdigest()
-        routes.append(Route(line.category, line.task, f, h, g, key))
+        told = "c0" if (line.category, line.task) == (supervised, Task.SEGMENTATION) else ""
+        routes.append(Route(line.category, line.task, f, h, g, key, told))
     version = NetVersion(number, None if number == 1 else "0" * 64, tuple(routes))
     path = folder.net / str(number) / "net.json"
     path.parent.mkdir(parents=True)

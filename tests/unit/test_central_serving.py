@@ -131,6 +131,31 @@ def test_http_requests_that_say_nothing_sensible_are_refused(query, media_type, 
         parse_predict(query, media_type, body)
 
 
+def test_a_route_that_another_teacher_supervised_is_marked_wherever_it_answers(tmp_path):
+    folder, version = net_on_disk(tmp_path, supervised="c2")
+    ours = ServedNet.load(folder, version.number)
+    described = json.loads(describe_reply(ours.describe()).body)
+    assert described["supervised_by"] == {"segmentation": {"c2": "c0"}}
+    (told,) = ours.answer([Ask((picture(1),), Task.SEGMENTATION)])
+    marks = {each.get("category"): each.get("supervised_by") for each in
+             json.loads(predict_reply(told, "*/*").body)["answers"][0]}  # fmt: skip
+    assert marks == {"c0": None, "c1": None, "c2": "c0"}
+    front = GrpcFront(Here(ours), "127.0.0.1:0")
+    front.start()
+    try:
+        with grpc.insecure_channel(front.address) as channel:
+            stub = prediction_pb2_grpc.PredictionStub(channel)
+            about = stub.Describe(prediction_pb2.DescribeRequest(), timeout=5)
+            assert [dict(task.supervised_by) for task in about.tasks] == [{}, {"c2": "c0"}]
+            asked = prediction_pb2.PredictRequest(
+                pictures=[picture(1)], task=manifest_pb2.TASK_SEGMENTATION, categories=["c1", "c2"]
+            )
+            answers = stub.Predict(asked, timeout=10).answers[0].categories
+            assert {each.category: each.supervised_by for each in answers} == {"c1": "", "c2": "c0"}
+    finally:
+        front.stop()
+
+
 class Here:
     """Answers in this process."""
 

@@ -12,6 +12,7 @@ from fakes.net_on_disk import net_on_disk
 from PIL import Image
 
 from edge.cli import run
+from transplant.artifact.export_net import export_net
 from transplant.types import Task
 
 
@@ -59,6 +60,26 @@ def test_segmentations_come_as_csv_with_masks_of_the_pictures_size(site):
     with Image.open(masks / "b.png.c1.png") as mask:
         assert mask.size == (30, 40)
         assert set(np.unique(np.asarray(mask))) <= {0, 255}
+
+
+def test_a_route_that_another_teacher_supervised_is_marked(tmp_path, capsys):
+    folder, version = net_on_disk(tmp_path / "home", supervised="c2")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(pictures / "a.png")
+    asked = ["predict", str(pictures), "--home", str(tmp_path / "home"), "--task", "segmentation"]
+    assert run(asked) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    marks = {row["category"]: row.get("supervised_by") for row in json.loads(line)["answers"]}
+    assert marks == {"c0": None, "c1": None, "c2": "c0"}
+    assert run([*asked, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert {row["category"]: row["supervised_by"] for row in rows} == {"c0": "", "c1": "", "c2": "c0"}
+    export_net(folder, folder.load_net(version), tmp_path / "out", ["safetensors"])
+    card = json.loads((tmp_path / "out" / "card.json").read_bytes())
+    assert {r["category"]: r["supervised_by"] for r in card["routes"] if r["task"] == "segmentation"} == {
+        "c0": "", "c1": "", "c2": "c0",
+    }  # fmt: skip
 
 
 def test_a_budget_learns_its_guides_once_and_runs_so_many_routes(site, capsys):

@@ -64,6 +64,7 @@ def _route(net: TransplantNet, line: Route) -> dict[str, Any]:
         "adapter": line.adapter,
         "task_module": line.task_module,
         "merge_key": line.merge_key,
+        "supervised_by": line.supervised_by,
         "temperature": calibration.temperature,
         "offset": calibration.offset,
     }

@@ -126,6 +126,11 @@ class TransplantNet:
         """Return the categories that have a route for a task, in the order of the version."""
         return tuple(line.category for line in self.version.routes if line.task == task)
 
+    def supervised(self, task: Task) -> dict[str, str]:
+        """Return whose teacher taught a category's route for a task, of those that were not their own's."""
+        routes = (line for line in self.version.routes if line.task == task and line.supervised_by)
+        return {line.category: line.supervised_by for line in routes}
+
     @torch.no_grad()
     def predict(
         self,

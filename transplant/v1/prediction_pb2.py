@@ -25,27 +25,31 @@ _sym_db = _symbol_database.Default()
 from transplant.v1 import manifest_pb2 as transplant_dot_v1_dot_manifest__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etransplant/v1/prediction.proto\x12\x15transplant.serving.v1\x1a\x1ctransplant/v1/manifest.proto\"\x89\x01\n\x0ePredictRequest\x12\x10\n\x08pictures\x18\x01 \x03(\x0c\x12!\n\x04task\x18\x02 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x0e\n\x06\x62udget\x18\x04 \x01(\r\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\r\n\x05masks\x18\x06 \x01(\x08\"o\n\x0e\x43\x61tegoryAnswer\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x01\x12\x15\n\rshare_percent\x18\x04 \x01(\x01\x12\x10\n\x08mask_png\x18\x05 \x01(\x0c\"J\n\rPictureAnswer\x12\x39\n\ncategories\x18\x01 \x03(\x0b\x32%.transplant.serving.v1.CategoryAnswer\"i\n\x0fPredictResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x35\n\x07\x61nswers\x18\x03 \x03(\x0b\x32$.transplant.serving.v1.PictureAnswer\"\x11\n\x0f\x44\x65scribeRequest\"C\n\nServedTask\x12!\n\x04task\x18\x01 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x12\n\ncategories\x18\x02 \x03(\t\"e\n\x10\x44\x65scribeResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.transplant.serving.v1.ServedTask2\xc3\x01\n\nPrediction\x12X\n\x07Predict\x12%.transplant.serving.v1.PredictRequest\x1a&.transplant.serving.v1.PredictResponse\x12[\n\x08\x44\x65scribe\x12&.transplant.serving.v1.DescribeRequest\x1a\'.transplant.serving.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etransplant/v1/prediction.proto\x12\x15transplant.serving.v1\x1a\x1ctransplant/v1/manifest.proto\"\x89\x01\n\x0ePredictRequest\x12\x10\n\x08pictures\x18\x01 \x03(\x0c\x12!\n\x04task\x18\x02 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x0e\n\x06\x62udget\x18\x04 \x01(\r\x12\x0f\n\x07version\x18\x05 \x01(\x04\x12\r\n\x05masks\x18\x06 \x01(\x08\"\x86\x01\n\x0e\x43\x61tegoryAnswer\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\x12\r\n\x05logit\x18\x03 \x01(\x01\x12\x15\n\rshare_percent\x18\x04 \x01(\x01\x12\x10\n\x08mask_png\x18\x05 \x01(\x0c\x12\x15\n\rsupervised_by\x18\x06 \x01(\t\"J\n\rPictureAnswer\x12\x39\n\ncategories\x18\x01 \x03(\x0b\x32%.transplant.serving.v1.CategoryAnswer\"i\n\x0fPredictResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x35\n\x07\x61nswers\x18\x03 \x03(\x0b\x32$.transplant.serving.v1.PictureAnswer\"\x11\n\x0f\x44\x65scribeRequest\"\xc4\x01\n\nServedTask\x12!\n\x04task\x18\x01 \x01(\x0e\x32\x13.transplant.v1.Task\x12\x12\n\ncategories\x18\x02 \x03(\t\x12J\n\rsupervised_by\x18\x03 \x03(\x0b\x32\x33.transplant.serving.v1.ServedTask.SupervisedByEntry\x1a\x33\n\x11SupervisedByEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"e\n\x10\x44\x65scribeResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x30\n\x05tasks\x18\x03 \x03(\x0b\x32!.transplant.serving.v1.ServedTask2\xc3\x01\n\nPrediction\x12X\n\x07Predict\x12%.transplant.serving.v1.PredictRequest\x1a&.transplant.serving.v1.PredictResponse\x12[\n\x08\x44\x65scribe\x12&.transplant.serving.v1.DescribeRequest\x1a\'.transplant.serving.v1.DescribeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'transplant.v1.prediction_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SERVEDTASK_SUPERVISEDBYENTRY']._loaded_options = None
+  _globals['_SERVEDTASK_SUPERVISEDBYENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTREQUEST']._serialized_start=88
   _globals['_PREDICTREQUEST']._serialized_end=225
-  _globals['_CATEGORYANSWER']._serialized_start=227
-  _globals['_CATEGORYANSWER']._serialized_end=338
-  _globals['_PICTUREANSWER']._serialized_start=340
-  _globals['_PICTUREANSWER']._serialized_end=414
-  _globals['_PREDICTRESPONSE']._serialized_start=416
-  _globals['_PREDICTRESPONSE']._serialized_end=521
-  _globals['_DESCRIBEREQUEST']._serialized_start=523
-  _globals['_DESCRIBEREQUEST']._serialized_end=540
-  _globals['_SERVEDTASK']._serialized_start=542
-  _globals['_SERVEDTASK']._serialized_end=609
-  _globals['_DESCRIBERESPONSE']._serialized_start=611
-  _globals['_DESCRIBERESPONSE']._serialized_end=712
-  _globals['_PREDICTION']._serialized_start=715
-  _globals['_PREDICTION']._serialized_end=910
+  _globals['_CATEGORYANSWER']._serialized_start=228
+  _globals['_CATEGORYANSWER']._serialized_end=362
+  _globals['_PICTUREANSWER']._serialized_start=364
+  _globals['_PICTUREANSWER']._serialized_end=438
+  _globals['_PREDICTRESPONSE']._serialized_start=440
+  _globals['_PREDICTRESPONSE']._serialized_end=545
+  _globals['_DESCRIBEREQUEST']._serialized_start=547
+  _globals['_DESCRIBEREQUEST']._serialized_end=564
+  _globals['_SERVEDTASK']._serialized_start=567
+  _globals['_SERVEDTASK']._serialized_end=763
+  _globals['_SERVEDTASK_SUPERVISEDBYENTRY']._serialized_start=712
+  _globals['_SERVEDTASK_SUPERVISEDBYENTRY']._serialized_end=763
+  _globals['_DESCRIBERESPONSE']._serialized_start=765
+  _globals['_DESCRIBERESPONSE']._serialized_end=866
+  _globals['_PREDICTION']._serialized_start=869
+  _globals['_PREDICTION']._serialized_end=1064
 # @@protoc_insertion_point(module_scope)

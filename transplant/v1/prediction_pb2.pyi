@@ -24,18 +24,20 @@ class PredictRequest(_message.Message):
     def __init__(self, pictures: _Optional[_Iterable[bytes]] = ..., task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., categories: _Optional[_Iterable[str]] = ..., budget: _Optional[int] = ..., version: _Optional[int] = ..., masks: _Optional[bool] = ...) -> None: ...
 
 class CategoryAnswer(_message.Message):
-    __slots__ = ("category", "probability", "logit", "share_percent", "mask_png")
+    __slots__ = ("category", "probability", "logit", "share_percent", "mask_png", "supervised_by")
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     LOGIT_FIELD_NUMBER: _ClassVar[int]
     SHARE_PERCENT_FIELD_NUMBER: _ClassVar[int]
     MASK_PNG_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISED_BY_FIELD_NUMBER: _ClassVar[int]
     category: str
     probability: float
     logit: float
     share_percent: float
     mask_png: bytes
-    def __init__(self, category: _Optional[str] = ..., probability: _Optional[float] = ..., logit: _Optional[float] = ..., share_percent: _Optional[float] = ..., mask_png: _Optional[bytes] = ...) -> None: ...
+    supervised_by: str
+    def __init__(self, category: _Optional[str] = ..., probability: _Optional[float] = ..., logit: _Optional[float] = ..., share_percent: _Optional[float] = ..., mask_png: _Optional[bytes] = ..., supervised_by: _Optional[str] = ...) -> None: ...
 
 class PictureAnswer(_message.Message):
     __slots__ = ("categories",)
@@ -58,12 +60,21 @@ class DescribeRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ServedTask(_message.Message):
-    __slots__ = ("task", "categories")
+    __slots__ = ("task", "categories", "supervised_by")
+    class SupervisedByEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     TASK_FIELD_NUMBER: _ClassVar[int]
     CATEGORIES_FIELD_NUMBER: _ClassVar[int]
+    SUPERVISED_BY_FIELD_NUMBER: _ClassVar[int]
     task: _manifest_pb2.Task
     categories: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., categories: _Optional[_Iterable[str]] = ...) -> None: ...
+    supervised_by: _containers.ScalarMap[str, str]
+    def __init__(self, task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., categories: _Optional[_Iterable[str]] = ..., supervised_by: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
     __slots__ = ("version", "digest", "tasks")
