@@ -69,8 +69,8 @@ class Rounds:
         rounds: how many.
         quorum: how many sites must give a usable answer in each.
         sites_a_round: how many are asked, chosen by seed among those that are there; 0: all.
-        wait_s: how long to wait for the quorum to be there, before the first round and between two; and before
-            the first for the very sites that the seed names. Then the quorum is enough.
+        wait_s: how long to wait for the quorum to be there, before the first round and between two; before
+            the first for the very sites that the seed names, too. Then the quorum is enough.
         timeout_s: how long a round may take.
         patience: once the quorum has answered, the others may take this many times as long as it took.
         strategy: of `STRATEGIES`.
