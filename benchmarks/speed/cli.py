@@ -24,7 +24,7 @@ def speed(
         str,
         typer.Argument(
             help="pseudo-gradient, closed-form, vgg16-merge, transport, encodings, serve, serve-budget, "
-            "growth, planner, l2t-step or shipping"
+            "growth, planner, l2t-step, shipping or images"
         ),
     ],
     out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
@@ -68,6 +68,10 @@ def speed(
             from benchmarks.speed.shipping import run_shipping
 
             run_shipping(out, _console(), command=_command())
+        case "images":
+            from benchmarks.speed.images import run_images
+
+            run_images(out, _console(), repetitions=repetitions, command=_command())
         case "l2t-step":
             from benchmarks.speed.l2t_step import run_l2t_step
 
