@@ -202,7 +202,7 @@ def test_nodes_of_agents_come_to_one_run_after_another_and_a_site_that_is_revoke
         pull(world, members)
         revoker = threading.Thread(target=revoke_the_third_once_it_answered, args=(answers(),), daemon=True)
         revoker.start()
-        second = run(rounds=5, quorum=2)
+        second = run(rounds=3, quorum=2)
         revoker.join()
     finally:
         ended.set()
@@ -211,7 +211,7 @@ def test_nodes_of_agents_come_to_one_run_after_another_and_a_site_that_is_revoke
     assert first.record.sites == NAMES
     assert second.record.state is RunState.DONE
     assert "site-third" not in second.record.rounds[-1].answered
-    assert all({"site-cat", "site-second"} == set(each.asked) for each in second.record.rounds[-2:])
+    assert set(second.record.rounds[-1].asked) == {"site-cat", "site-second"}
     judge(second.merge_key)
     (route,) = [each for each in world.newest().routes if each.category == "cat"]
     assert route.merge_key == second.merge_key
