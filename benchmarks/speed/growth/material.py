@@ -15,6 +15,7 @@ import torch
 
 from central.compose import compose_center
 from central.home import open_registry
+from central.identity.provision import admit_site
 from central.registry.events_book import MODULE_ACCEPTED
 from central.settings import read_settings
 from central.usecases.request_merge import request_merge
@@ -96,9 +97,8 @@ def make_home(size: GrowthSize, home: Path) -> None:
     center = compose_center(settings, registry)
     names = (FOUNDER, WARM_UP, *size.names())
     with registry.write() as books:
-        now = center.clock.now()
         for name in names:
-            books.sites.admit(site_of(name), (name,), now)
+            admit_site(books, center.clock, site_of(name), (name,))
         for index, name in enumerate(names):
             f = _register(center, books, name, size.seed * 10_000 + index, ModuleKind.CATEGORY, None, ())
             for task in size.tasks:
