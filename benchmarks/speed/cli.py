@@ -24,7 +24,7 @@ def speed(
         str,
         typer.Argument(
             help="pseudo-gradient, closed-form, vgg16-merge, transport, encodings, serve, serve-budget, "
-            "growth, planner, l2t-step, shipping or images"
+            "growth, planner, l2t-step, shipping, images or vgg16-path"
         ),
     ],
     out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
@@ -72,6 +72,10 @@ def speed(
             from benchmarks.speed.images import run_images
 
             run_images(out, _console(), repetitions=repetitions, command=_command())
+        case "vgg16-path":
+            from benchmarks.speed.vgg16_path import PathCase, run_path
+
+            run_path([PathCase(task) for task in _tasks(tasks)], out, _console(), command=_command())
         case "l2t-step":
             from benchmarks.speed.l2t_step import run_l2t_step
 
