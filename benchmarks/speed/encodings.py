@@ -1,28 +1,39 @@
 """What a shorter encoding of the weights costs in accuracy and saves in bytes, on trained teachers.
 
-The route that is measured is the one that a center would have: f and g_T sealed in the encoding and loaded
-again, on the site's own test images, beside the same route in float32.
+`encoding_error` is of the founder's kind of route: f and g_T sealed in the encoding and loaded again, on the
+site's own test images, beside the same route in float32. `encoding_route_error` is of a transplanted one: f
+of a category, g_T, and the first category's g_S, all as a center received them, with an adapter that the
+default method learned from these; the learner's seed is the same for every encoding.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from torch import nn
 
 from benchmarks.machine import commit
+from benchmarks.operator import drawings_of
+from benchmarks.quality.folder import claim_settings
 from benchmarks.quality.site_data import SiteKey
 from benchmarks.quality.teachers import TeacherKey, load_teacher, recipe_of, train_teacher
 from benchmarks.records import Record, RecordBook
 from edge.datasets.site_dataset import Split
 from transplant.artifact.codec import encode
 from transplant.artifact.encoding import Encoding, as_received
+from transplant.datafree.pipeline import TransplantLearner
+from transplant.nets.architecture_table import image_px
+from transplant.nets.learner_config import LearnerConfig
+from transplant.nets.learner_profile import with_profile
+from transplant.nets.learning import AdapterProblem, run_learner
 from transplant.nets.measures import DECIDING_MEASURE, measure
+from transplant.nets.transplant_net import RouteNet, freeze
 from transplant.types import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from rich.console import Console
@@ -31,6 +42,7 @@ if TYPE_CHECKING:
 
 BENCH = "encodings"
 _METRICS = ("encoding_error", "encoding_bytes")
+_ROUTE = "encoding_route_error"
 
 
 def run_encodings(
@@ -42,6 +54,7 @@ def run_encodings(
     seeds: Sequence[int],
     epochs: int | None,
     data_root: Path,
+    learner: LearnerConfig | None = None,
 ) -> None:
     """Train what is not trained yet, measure what is not measured yet, and show the records.
 
@@ -49,14 +62,20 @@ def run_encodings(
         out: folder of the records and the teachers.
         console: where progress and the table are shown.
         data: what the sites have: scenes, voc_mammals or cifar10.
-        categories: whose teachers.
+        categories: whose teachers; the first one's task modules are the hosts of the others' routes.
         seeds: of data and training.
         epochs: of the training; None: the default of the data.
         data_root: folder of the data packs; scenes need none.
+        learner: of the transplanted routes; None: the defaults for images of this size.
+
+    Raises:
+        BenchmarkFailed: if the folder holds routes of another learner.
     """  # fmt: skip
     book = RecordBook(out)
-    for category in categories:
-        for seed in seeds:
+    claim_settings(out, BENCH, {"learner": None if learner is None else learner.to_dict()})
+    for seed in seeds:
+        host: tuple[TeacherKey, KnownTeacher] | None = None
+        for category in categories:
             key = TeacherKey(
                 SiteKey(data, category, seed, out / "sites", data_root),
                 "vgg_small",
@@ -64,7 +83,13 @@ def run_encodings(
             )
             console.print(f"  {data} {category}, seed {seed}")
             train_teacher(key, out / "teachers")
-            for record in _measured(key, load_teacher(key, out / "teachers"), book):
+            teacher = load_teacher(key, out / "teachers")
+            for record in _measured(key, teacher, book):
+                book.add(record)
+            if host is None:
+                host = key, teacher
+                continue
+            for record in _transplanted(key, teacher, *host, learner, book):
                 book.add(record)
     console.print(_table([record for record in book if record.bench == BENCH]))
 
@@ -90,14 +115,69 @@ def _measured(key: TeacherKey, teacher: KnownTeacher, book: RecordBook) -> list[
     return made
 
 
+def _transplanted(
+    key: TeacherKey,
+    teacher: KnownTeacher,
+    host_key: TeacherKey,
+    host: KnownTeacher,
+    learner: LearnerConfig | None,
+    book: RecordBook,
+) -> Iterator[Record]:
+    """Yield what is not in the book yet of routes into the host, float32 first."""
+    for task in Task:
+        if task.value not in teacher.figures or task.value not in host.figures:
+            continue
+        plain: float | None = None
+        for encoding in Encoding:
+            cell = replace(_record(_ROUTE, key, task, encoding), host=host_key.site.category)
+            known = next((record for record in book if record.key() == cell.key()), None)
+            value = (
+                _route_error(key, teacher, host, task, encoding, learner) if known is None else known.value
+            )
+            plain = value if encoding is Encoding.F32 else plain
+            if known is None:
+                yield replace(cell, value=value, baseline=plain, ratio=value / plain if plain else None)
+
+
+def _route_error(
+    key: TeacherKey,
+    teacher: KnownTeacher,
+    host: KnownTeacher,
+    task: Task,
+    encoding: Encoding,
+    learner: LearnerConfig | None,
+) -> float:
+    """Return the error in percent (of segmentation 100 - IoU) of a route learned from encoded modules."""
+    f, g_teacher, f_host, g_host = (
+        freeze(as_received(part, encoding))
+        for part in (
+            teacher.category_module,
+            teacher.task_module(task),
+            host.category_module,
+            host.task_module(task),
+        )
+    )
+    problem = AdapterProblem(f, g_teacher, g_host, f_host, teacher.architecture, host.architecture, task)
+    config = learner or LearnerConfig.from_dict(
+        with_profile({"drawings": drawings_of(key.site.data)}, image_px(teacher.architecture))
+    )
+    learned = run_learner(TransplantLearner(), problem, config.with_seed(key.site.seed))
+    route = RouteNet(f, learned.adapter, g_host)
+    return _decisive(measure(route, key.site.load(Split.TEST).batches(task), task), task)
+
+
+def _decisive(figures: dict[str, float], task: Task) -> float:
+    decisive = figures[DECIDING_MEASURE[task]]
+    return decisive if task is Task.CLASSIFICATION else 100.0 - decisive
+
+
 def _values(key: TeacherKey, teacher: KnownTeacher, task: Task, encoding: Encoding) -> dict[str, float]:
     """Return the error of the route in percent (of segmentation 100 - IoU), and the bytes of f and g."""
     parts = (teacher.category_module, teacher.task_module(task))
     route = nn.Sequential(*(as_received(part, encoding) for part in parts)).eval()
     figures = measure(route, key.site.load(Split.TEST).batches(task), task)
-    decisive = figures[DECIDING_MEASURE[task]]
     return {
-        "encoding_error": decisive if task is Task.CLASSIFICATION else 100.0 - decisive,
+        "encoding_error": _decisive(figures, task),
         "encoding_bytes": float(sum(len(encode(part, encoding)[0]) for part in parts)),
     }
 
@@ -114,7 +194,7 @@ def _record(
         BENCH,
         metric,
         value,
-        "percent" if metric == "encoding_error" else "bytes",
+        "bytes" if metric == "encoding_bytes" else "percent",
         data=key.site.data,
         arch=key.arch,
         method=encoding.value,
@@ -129,15 +209,17 @@ def _record(
 
 def _table(records: Sequence[Record]) -> Table:
     table = Table()
-    for name in ("category", "seed", "task", "encoding", "error %", "more than f32", "bytes", "of f32"):
+    names = ("category", "into", "seed", "task", "encoding", "error %", "more than f32", "bytes", "of f32")
+    for name in names:
         table.add_column(name)
     sizes = {(r.category, r.seed, r.task, r.method): r for r in records if r.metric == "encoding_bytes"}
     for record in records:
-        if record.metric != "encoding_error":
+        if record.metric not in ("encoding_error", _ROUTE):
             continue
         size = sizes[record.category, record.seed, record.task, record.method]
         table.add_row(
             record.category,
+            record.host or "its own",
             str(record.seed),
             record.task,
             record.method,
