@@ -3,7 +3,7 @@
 It starts from what `transplant` learns in the same cell without a label: labels never leave the site, and the
 refinement alone reads as many as the cell has. Then come a few rounds on all training images of the site, and
 the gate of the product: the site measures both adapters on its validation split, and the refined one stays
-only if it is no worse.
+only if it is no worse. A site computes on its CPU, whatever the start was learned on.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_an_interrupted_run_goes_on_and_a_damaged_teacher_is_named(tmp_path: Pat
     again = (tmp_path / "records.jsonl").read_bytes().splitlines(keepends=True)
     assert again[:2] == lines[:2]
     assert {record.metric for record in read_records(tmp_path)} == {
-        "error", "agreement", "gap_closed", "bytes_up",
+        "error", "agreement", "gap_closed", "bytes_up", "forgetting",
     }  # fmt: skip
 
     (weights,) = (tmp_path / "teachers").glob("*.safetensors")
@@ -198,9 +198,9 @@ def test_refined_cells_start_from_one_data_free_adapter_and_labels_stay_at_the_s
 ):
     learn, learned = cell_runner.run_learner, []
 
-    def counted(learner, problem, config):
+    def counted(learner, problem, config, **options):
         learned.append((config.method, problem.labelled is not None))
-        return learn(learner, problem, replace(config, held_out_images=8))
+        return learn(learner, problem, replace(config, held_out_images=8), **options)
 
     monkeypatch.setattr(cell_runner, "run_learner", counted)
     _draw(tmp_path, "digit-0", "digit-1")
@@ -214,7 +214,7 @@ def test_refined_cells_start_from_one_data_free_adapter_and_labels_stay_at_the_s
     assert sizes["refined", 0] == sizes["refined", 10] == sizes["transplant", 0] + five_deltas
     spent = {(each.method, each.samples): each.cpu_seconds or 0 for each in records}
     assert min(spent["refined", 0], spent["refined", 10]) > spent["transplant", 0], "the start is paid for"
-    assert len(records) == 4 * 4
+    assert len(records) == 4 * 5
     assert "| refined " in write_page(tmp_path, records).read_text()
 
 
