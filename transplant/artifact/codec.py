@@ -29,6 +29,7 @@ from transplant.artifact.manifest import (
     raise_manifest_invalid,
 )
 from transplant.artifact.manifest_fields import DISCLOSED_DTYPES, LARGEST_CODE, WEIGHT_DTYPES, is_scale
+from transplant.artifact.own_commit import own_commit
 from transplant.artifact.safetensors_header import parse_header, read_header
 from transplant.errors import DigestMismatch, PayloadMalformed, TensorNotFinite, TooLarge
 from transplant.nets.architecture_table import checked_architecture
@@ -144,6 +145,7 @@ def seal(
                 "safetensors": version("safetensors"),
                 "torch": version("torch"),
                 "transplant": version("transplant"),
+                **own_commit(),
             },
             transfer_forbidden=transfer_forbidden,
         )
