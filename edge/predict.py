@@ -16,21 +16,24 @@ from transplant.datafree.learn_guides import learn_guides
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DatasetNotFound, ImagesInvalid, InvalidSettings
 from transplant.nets.architecture_table import image_px
+from transplant.nets.prediction import Calibration
 from transplant.types import Task
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import TextIO
 
     from transplant.artifact.net_folder import NetFolder
     from transplant.nets.prediction import Prediction
+    from transplant.nets.route_guide import RouteGuide
     from transplant.nets.transplant_net import TransplantNet
 
 FORMATS = ("json", "csv")
 _CSV = ("file", "version", "task", "category", "probability", "logit", "share", "supervised_by")
-_GUIDE_IMAGES = 512
+GUIDE_IMAGES = 512
 _GUIDE_SEED = 0
+_GUIDED_PX = 64
 
 
 @dataclass(frozen=True)
@@ -101,28 +104,74 @@ def picture_side(folder: NetFolder, net: TransplantNet, task: Task, categories: 
         NotFound: if there is no route for the task.
     """
     wanted = [line for line in net.version.routes if line.task is task and line.category in categories]
-    sides = {image_px(folder.manifest(line.category_module).architecture.to_type()) for line in wanted}
+    sides = {_side(folder, line.category_module) for line in wanted}
     if len(sides) > 1:
         raise ImagesInvalid(f"these categories take images of {sorted(sides)} pixels: name those of one size")
     return sides.pop() if sides else 32  # predicting says which routes there are
 
 
-def guided_net(folder: NetFolder, net: TransplantNet, task: Task) -> TransplantNet:
+def guided_net(
+    folder: NetFolder, net: TransplantNet, task: Task, images: int = GUIDE_IMAGES
+) -> TransplantNet:
     """Return the net with a guide for every route of a task, learned from synthetic images where missing.
 
-    What was learned is kept beside the version.
+    A route's temperature follows from how often it errs, as its site told the center and the center told with
+    the version. What was learned is kept beside the version.
+
+    Args:
+        folder: where the version lies.
+        net: the version.
+        task: whose routes.
+        images: how many synthetic images.
 
     Raises:
         ImagesInvalid: if the task's categories take images of several sizes.
+        InvalidSettings: for too few images.
     """
     categories = net.categories(task)
-    known = [net.guides.get((category, task)) for category in categories]
-    if all(guide is not None and guide.plausibility_D is not None for guide in known):
+    errors = {category: error for (category, of), error in folder.errors(net.version).items() if of is task}
+    if all(_is_guided(net.guides.get((category, task)), errors.get(category)) for category in categories):
         return net
     side = picture_side(folder, net, task, categories)
-    guides = {**net.guides, **learn_guides(net, task, procedural_images(_GUIDE_IMAGES, side, _GUIDE_SEED))}
+    shown = procedural_images(images, side, _GUIDE_SEED)
+    guides = {**net.guides, **learn_guides(net, task, shown, errors)}
     folder.keep_guides(net.version, guides)
     return net.guided(guides)
+
+
+def calibrated_net(
+    folder: NetFolder, net: TransplantNet, tasks: Iterable[Task], images: int | None
+) -> TransplantNet:
+    """Return the net with temperatures for the routes of some tasks, where they can be known.
+
+    Args:
+        folder: where the version lies.
+        net: the version.
+        tasks: which.
+        images: how many synthetic images they are learned from, whatever their size; 0: learn nothing; None:
+            as many as are usual, for images of up to 64 pixels a side: larger ones take minutes.
+    """
+    told = {task for _, task in folder.errors(net.version)}
+    for task in tasks:
+        categories = net.categories(task)
+        if not categories or images == 0 or (images is None and task not in told):
+            continue
+        if images is None:
+            sides = {_side(folder, line.category_module) for line in net.version.routes if line.task is task}
+            if len(sides) > 1 or max(sides) > _GUIDED_PX:
+                continue
+        net = guided_net(folder, net, task, images or GUIDE_IMAGES)
+    return net
+
+
+def _is_guided(guide: RouteGuide | None, error: float | None) -> bool:
+    if guide is None or guide.plausibility_D is None:
+        return False
+    return error is None or guide.calibration != Calibration()  # learned before its error was known
+
+
+def _side(folder: NetFolder, category_module: str) -> int:
+    return image_px(folder.manifest(category_module).architecture.to_type())
 
 
 def write_lines(answers: Iterator[Answer], form: str, out: TextIO, masks: Path | None) -> int:

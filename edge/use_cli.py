@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 Home = Annotated[Path | None, typer.Option(help="The site's folder.")]
 NetPath = Annotated[Path | None, typer.Option("--net", help="An exported net, instead of --home.")]
+Guides = Annotated[
+    int | None,
+    typer.Option(
+        "--guide-images",
+        min=0,
+        help="Synthetic images from which temperatures are learned once, of any size; 0: none. "
+        "[512, for images of up to 64 pixels whose sites told how often their routes err]",
+    ),
+]
 Version = Annotated[
     int, typer.Option("--version", min=0, help="Which version; 0 is the newest that is here.")
 ]
@@ -45,9 +54,11 @@ def predict(
         str,
         typer.Option(envvar="TRANSPLANT_EDGE_DEVICE", help="auto (a GPU where there is one), cpu or cuda."),
     ] = "auto",
+    guide_images: Guides = None,
 ) -> None:
     """Say what is in pictures: every category of the net at once; the pictures stay here."""
-    from edge.predict import guided_net, predict_folder, write_lines  # torch takes seconds: --help should not
+    # torch takes seconds: --help should not
+    from edge.predict import GUIDE_IMAGES, calibrated_net, guided_net, predict_folder, write_lines
     from transplant.nets.placement import resolved_device
 
     wanted, place = _task(task), resolved_device(_device(device))
@@ -55,8 +66,9 @@ def predict(
         raise InvalidSettings("--masks are of a segmentation: give --task segmentation, too")
     folder = _folder(home, net)
     loaded = folder.load_net(folder.version(version))
+    loaded = calibrated_net(folder, loaded, (wanted,), guide_images)
     if budget is not None and budget < len(loaded.categories(wanted)):
-        loaded = guided_net(folder, loaded, wanted)
+        loaded = guided_net(folder, loaded, wanted, guide_images or GUIDE_IMAGES)
     loaded = loaded.on(place)
     answers = predict_folder(
         folder, loaded, pictures, wanted, categories=category, budget=budget, at_once=at_once
@@ -77,12 +89,14 @@ def export(
     form: Annotated[
         list[str] | None, typer.Option("--format", help="safetensors, torch, onnx; else all of them.")
     ] = None,
+    guide_images: Guides = None,
 ) -> None:
     """Write a version for use elsewhere: modules with a card, torch.export programs, checked ONNX files."""
-    from transplant.artifact.export_net import FORMATS, export_net  # torch takes seconds: --help should not
+    from edge.predict import calibrated_net  # torch takes seconds: --help should not
+    from transplant.artifact.export_net import FORMATS, export_net
 
     folder = _folder(home, net)
-    loaded = folder.load_net(folder.version(version))
+    loaded = calibrated_net(folder, folder.load_net(folder.version(version)), Task, guide_images)
     for path in export_net(folder, loaded, out, form or FORMATS):
         typer.echo(f"{path.stat().st_size:12d}  {path.relative_to(out)}")
 

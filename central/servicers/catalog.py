@@ -75,7 +75,11 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServicer):
         del context
         convert.refuse_unknown_fields(request)
         version = read_catalog.get_version(self._center, request.number)
-        return catalog_pb2.GetVersionResponse(version=convert.net_version_to_proto(version))
+        wanted = request.errors
+        errors = read_catalog.errors_of_version(self._center, version.number) if wanted else {}
+        return catalog_pb2.GetVersionResponse(
+            version=convert.net_version_to_proto(version), errors=convert.route_errors_to_proto(errors)
+        )
 
     def WatchEvents(
         self, request: catalog_pb2.WatchEventsRequest, context: grpc.ServicerContext

@@ -39,8 +39,13 @@ def serve_net(
     batch: Annotated[int, typer.Option(min=1, max=256, help="Requests that are answered together.")] = 16,
     wait_ms: Annotated[float, typer.Option(min=0, help="How long a batch waits to be filled.")] = 2.0,
     guide_images: Annotated[
-        int, typer.Option(min=0, help="Synthetic images for temperatures and budgets; 0: none of these.")
-    ] = 256,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Synthetic images for temperatures and budgets, of any size; 0: none of these. "
+            "[256, for images of up to 64 pixels a side]",
+        ),
+    ] = None,
     poll_s: Annotated[float, typer.Option(min=0.1, help="How often a newer version is looked for.")] = 5.0,
     registry_url: RegistryUrl = None,
     store_url: StoreUrl = None,

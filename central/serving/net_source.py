@@ -76,17 +76,20 @@ class CenterSource:
         CertificateInvalid: if its server certificate cannot be used.
     """
 
-    def __init__(self, settings: CentralSettings, guide_images: int) -> None:
+    def __init__(self, settings: CentralSettings, guide_images: int | None = None) -> None:
         self._registry = open_known_registry(settings)
         self._store = store_place(settings).open()
         self._tls = ServerTls(identity_folder(settings.home))
         self._guide_images = guide_images
+        self._drawings = settings.drawings
         self.root = settings.home / "serving"
 
     def ready(self, number: int) -> int:
         """Lay a version ready for replicas; return its number."""
         folder = NetFolder.at(self.root)
-        return stock_version(self._registry, self._store, folder, number, self._guide_images).number
+        return stock_version(
+            self._registry, self._store, folder, number, self._guide_images, self._drawings
+        ).number
 
     def access(self) -> tuple[grpc.ServerCredentials | None, tuple[grpc.ServerInterceptor, ...]]:
         """Return the center's certificate, and the check of kits against its registry."""

@@ -7,6 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
+from central.usecases.route_figures import route_errors
 from transplant.artifact.durable_file import storage_errors, write_durably, writing_durably
 from transplant.artifact.manifest import parse_manifest
 from transplant.artifact.net_document import net_document
@@ -17,6 +18,7 @@ from transplant.nets.architecture_table import image_px
 from transplant.types import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from central.registry.registry import Registry
@@ -27,13 +29,18 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_GUIDE_SEED = 0
-_GUIDED_PX = 64
+_GUIDE_SEED, _GUIDE_IMAGES = 0, 256
+_GUIDED_PX, _ANY_PX = 64, 1 << 16
 """Guides take as many passes through every route as there are images: minutes, for large ones."""
 
 
 def stock_version(
-    registry: Registry, store: BlobStore, folder: NetFolder, number: int, guide_images: int
+    registry: Registry,
+    store: BlobStore,
+    folder: NetFolder,
+    number: int,
+    guide_images: int | None = None,
+    drawings: float = 0.5,
 ) -> NetVersion:
     """Make sure that a version lies in a folder; what is there is not copied again.
 
@@ -42,8 +49,9 @@ def stock_version(
         store: of the center.
         folder: where replicas read.
         number: which version; 0: the newest.
-        guide_images: synthetic images to learn guides from; 0: learn none. Categories of images over 64
-            pixels a side get none.
+        guide_images: synthetic images to learn guides from, whatever their size; 0: learn none; None: as many
+            as are usual, for categories of images of up to 64 pixels a side.
+        drawings: share of drawings among them, as the center learns by.
 
     Raises:
         NotFound: if there is no such version.
@@ -53,12 +61,11 @@ def stock_version(
     with registry.read() as books:
         version = books.versions.get(number)
         manifests = {each: books.modules.get(each).manifest for each in version.module_ids()}
-        figures = {
-            (route.category, route.task): dict(books.merges.get(route.merge_key).status.figures)
-            for route in version.routes
-        }
+        errors = route_errors(books, version)
     document = folder.net / str(version.number) / "net.json"
     if document.is_file() and document.read_bytes() == net_document(version):
+        if guide_images and not folder.has_guides(version):  # asked for since, in so many words
+            _guide(folder, version, errors, guide_images, drawings, _ANY_PX)
         return version
     modules = folder.modules[0]
     for directory in (modules, document.parent):
@@ -68,34 +75,41 @@ def stock_version(
         if not (modules / f"{module_id}.json").is_file():
             _lay(store, parse_manifest(manifest).payload_sha256, modules / f"{module_id}.safetensors")
             write_durably(modules / f"{module_id}.json", manifest)
-    if guide_images:
-        _guide(folder, version, figures, guide_images)
+    if guide_images is None:
+        _guide(folder, version, errors, _GUIDE_IMAGES, drawings, _GUIDED_PX)
+    elif guide_images:
+        _guide(folder, version, errors, guide_images, drawings, _ANY_PX)
     write_durably(document, net_document(version))  # last: where it stands, everything else does
     return version
 
 
-def error_percent(task: Task, figures: dict[str, float]) -> float | None:
-    """Return how often a route errs by its site's verdict (of pixels, for a segmentation); None: not told."""
-    if task is Task.CLASSIFICATION:
-        return figures.get("transplanted.error")
-    accuracy = figures.get("transplanted.pixel_accuracy")
-    return None if accuracy is None else 100.0 - accuracy
-
-
 def _guide(
-    folder: NetFolder, version: NetVersion, figures: dict[tuple[str, Task], dict[str, float]], images: int
+    folder: NetFolder,
+    version: NetVersion,
+    errors: Mapping[tuple[str, Task], float],
+    images: int,
+    drawings: float,
+    largest_px: int,
 ) -> None:
     net = folder.load_net(version)
     guides: dict[tuple[str, Task], RouteGuide] = {}
     for task in Task:
         lines = [line for line in version.routes if line.task is task]
         sides = {image_px(folder.manifest(line.category_module).architecture.to_type()) for line in lines}
-        if len(sides) != 1 or max(sides) > _GUIDED_PX:
-            continue  # without guides every temperature is 1, and all routes run
-        told = {line.category: error_percent(task, figures[line.category, task]) for line in lines}
-        errors = {category: error for category, error in told.items() if error is not None}
+        if len(sides) != 1 or max(sides) > largest_px:
+            if lines:
+                log.info(
+                    "version %d: no guides for %s, images of %s pixels: temperatures are 1, all routes run "
+                    "(--guide-images learns from images of any one size, and takes its time)",
+                    version.number,
+                    task,
+                    sorted(sides),
+                )
+            continue
+        told = {category: error for (category, of), error in errors.items() if of is task}
         log.info("version %d: learning guides of %d routes for %s", version.number, len(lines), task)
-        guides |= learn_guides(net, task, procedural_images(images, sides.pop(), _GUIDE_SEED), errors)
+        shown = procedural_images(images, sides.pop(), _GUIDE_SEED, drawings)
+        guides |= learn_guides(net, task, shown, told)
     if guides:
         folder.keep_guides(version, guides)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from central.usecases.route_figures import route_errors
 from transplant.artifact.chunks import read_chunks
 from transplant.artifact.manifest import parse_manifest
 from transplant.errors import InvalidSettings, NotFound, RegistryDamaged
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from central.usecases.center import Center
     from transplant.artifact.chunks import Chunk
     from transplant.artifact.manifest import Manifest
+    from transplant.types import Task
 
 _PAGE = 500
 _HEARTBEAT_S = 1.0
@@ -86,6 +88,16 @@ def get_version(center: Center, number: int) -> NetVersion:
     """
     with center.registry.read() as books:
         return books.versions.get(number)
+
+
+def errors_of_version(center: Center, number: int) -> dict[tuple[str, Task], float]:
+    """Return how often the routes of a version err, where their sites told it; see `RouteError`.
+
+    Raises:
+        NotFound: if there is no such version.
+    """
+    with center.registry.read() as books:
+        return route_errors(books, books.versions.get(number))
 
 
 def watch_events(

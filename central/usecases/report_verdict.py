@@ -10,12 +10,11 @@ from central.merge.verdicts import (
     closed_percent,
     flat_figures,
     standing_percent,
-    verdict_of,
 )
 from central.registry.audit_book import Action, actor_of
 from central.usecases.plan_merges import move_and_plan
 from central.usecases.read_merges import replaced_by
-from transplant.artifact.manifest import parse_manifest
+from central.usecases.route_figures import measured_figures
 from transplant.errors import MergeNotPossible, NotFound, SignatureInvalid
 from transplant.rpc.verdict_signature import check_signature
 from transplant.types import MergeState
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from central.registry.values import SignedVerdict, StoredMerge
     from central.usecases.center import Center
     from transplant.types import Identity, Verdict
-
-_VALIDATION = "validation_"
 
 
 def report_verdict(
@@ -99,23 +96,9 @@ def _standing(books: Books, merge: StoredMerge, verdict: Verdict) -> float | Non
     old = books.merges.get(route.merge_key)
     if old.task.site != merge.task.site or old.task.supervised_by is not None:
         return None
-    measured = verdict_of(old.task.key, old.status.figures).transplanted
-    if old.task.identity:  # never validated: it is the teacher, whose site measured it when it was trained
-        measured = _validated(books, old)
+    measured = measured_figures(books, old)
     standing = standing_percent(merge.task.task, verdict, measured)
     return 100.0 if standing is None and old.task.identity else standing
-
-
-def _validated(books: Books, merge: StoredMerge) -> dict[str, float]:
-    """Return what a teacher's manifest says of its own validation."""
-    teacher = next(each for each in books.teachers.all() if each.teacher_id == merge.teacher_id)
-    task_module = dict(teacher.task_modules).get(merge.task.task)
-    metrics = {} if task_module is None else parse_manifest(books.modules.get(task_module).manifest).metrics
-    return {
-        name.removeprefix(_VALIDATION): value
-        for name, value in metrics.items()
-        if name.startswith(_VALIDATION)
-    }
 
 
 def _check_signed(center: Center, caller: Identity, verdict: Verdict, signed: SignedVerdict | None) -> None:

@@ -18,9 +18,13 @@ from central.serving.answering import ServedNet
 from central.serving.grpc_front import SERVICE, GrpcFront
 from central.serving.net_source import CenterSource
 from central.serving.stock import stock_version
+from edge.pull import net_folder, pull_version
+from edge.site_home import SiteHome
 from transplant.artifact.net_folder import NetFolder
 from transplant.backends.system_clock import SystemClock
-from transplant.errors import NotFound, RegistryDamaged
+from transplant.datafree.learn_guides import learn_guides
+from transplant.datafree.procedural_images import procedural_images
+from transplant.errors import ManifestInvalid, NotFound, RegistryDamaged
 from transplant.rpc.channel import load_kit
 from transplant.types import Role, Task
 from transplant.v1 import manifest_pb2, prediction_pb2, prediction_pb2_grpc
@@ -69,6 +73,53 @@ def test_a_version_is_stocked_once_with_guides_from_its_sites_figures(grown, tmp
     assert stock_version(registry, store, folder, 1, guide_images=0).number == 1
     with pytest.raises(NotFound, match="no version 99"):
         stock_version(registry, store, folder, 99, guide_images=0)
+
+
+def test_guides_of_large_images_are_learned_only_where_that_is_asked_for(grown, tmp_path, monkeypatch):
+    _, registry, store = grown
+    monkeypatch.setattr("central.serving.stock._GUIDED_PX", 16)  # as if 32 pixels were many
+    folder, seen = NetFolder.at(tmp_path), []
+
+    def learn(_net, _task, images, errors):
+        seen.append((len(images), errors))
+        return learn_guides(_net, _task, images, errors)
+
+    monkeypatch.setattr("central.serving.stock.learn_guides", learn)
+    version = stock_version(registry, store, folder, 0)
+    assert not folder.has_guides(version)
+    assert seen == []
+    stock_version(registry, store, folder, 0, guide_images=64, drawings=0.9)
+    assert folder.has_guides(version)
+    assert seen == [(64, {"cat": 5.0})]
+
+
+def test_drawings_among_the_images_are_as_many_as_the_center_learns_by(grown, tmp_path, monkeypatch):
+    _, registry, store = grown
+    shares = []
+
+    def images(count, side, seed, drawings):
+        shares.append(drawings)
+        return procedural_images(count, side, seed, drawings)
+
+    monkeypatch.setattr("central.serving.stock.procedural_images", images)
+    stock_version(registry, store, NetFolder.at(tmp_path), 0, guide_images=64, drawings=0.9)
+    assert shares == [0.9]
+
+
+def test_how_often_routes_err_travels_with_a_version_that_a_site_pulls(center, tmp_path):
+    grow(center, "dog", "cat")
+    client = center.client("site-dog")
+    told = client.route_errors()
+    assert told["cat", Task.CLASSIFICATION] == 20.0  # what its site's verdict says
+    assert ("dog", Task.CLASSIFICATION) not in told  # its teacher told no figures
+    home = SiteHome(tmp_path / "site")
+    version = pull_version(client, home)
+    assert net_folder(home).errors(version) == told
+    (home.net / str(version.number) / "errors.json").write_text(
+        '{"errors": [["cat", "classification", 300]]}'
+    )
+    with pytest.raises(ManifestInvalid, match="pull the version again"):
+        net_folder(home).errors(version)
 
 
 def test_a_payload_that_the_store_has_lost_is_said_and_the_rest_is_gone_on_with(grown, tmp_path):

@@ -17,8 +17,8 @@ from central.serving.answering import ServedNet
 from central.serving.asks import MOST_PICTURES, Answered, Ask, Refused
 from central.serving.grpc_front import GrpcFront
 from central.serving.http_messages import describe_reply, parse_predict, predict_reply
-from central.serving.stock import error_percent
 from central.serving.wanted import read_wanted, write_wanted
+from central.usecases.route_figures import error_percent
 from transplant.artifact.picture import squared
 from transplant.errors import ImagesInvalid, InvalidSettings, NotFound, TransplantError
 from transplant.rpc.status import from_rpc_error
@@ -206,8 +206,8 @@ def test_without_certificates_grpc_stays_on_loopback(served):
 
 
 def test_what_a_site_reported_tells_how_sure_its_route_may_be():
-    assert error_percent(Task.CLASSIFICATION, {"transplanted.error": 7.5}) == 7.5
-    assert error_percent(Task.SEGMENTATION, {"transplanted.pixel_accuracy": 90.0}) == 10.0
+    assert error_percent(Task.CLASSIFICATION, {"error": 7.5}) == 7.5
+    assert error_percent(Task.SEGMENTATION, {"pixel_accuracy": 90.0}) == 10.0
     assert error_percent(Task.CLASSIFICATION, {"agreement": 90.0}) is None
 
 

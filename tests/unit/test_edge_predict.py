@@ -95,6 +95,42 @@ def test_a_budget_learns_its_guides_once_and_runs_so_many_routes(site, capsys):
     assert guides.stat().st_mtime_ns == before
 
 
+def test_probabilities_are_calibrated_by_how_often_their_sites_said_that_routes_err(site, capsys):
+    root, folder, version = site
+    arguments = ["predict", str(root / "pictures"), "--home", str(root / "home")]
+
+    def rows():
+        assert run(arguments) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [row for line in lines for row in line["answers"]]
+
+    assert all(row["probability"] == pytest.approx(sigmoid(row["logit"]), abs=1e-3) for row in rows())
+    folder.keep_errors(version, {("c1", Task.CLASSIFICATION): 30.0, ("c2", Task.SEGMENTATION): 10.0})
+    calibrated = {row["category"]: row["probability"] == pytest.approx(sigmoid(row["logit"]), abs=1e-3)
+                  for row in rows()}  # fmt: skip
+    assert calibrated == {"c0": True, "c1": False, "c2": True}
+    out = root / "out"
+    assert run(["export", "--home", str(root / "home"), "--out", str(out), "--format", "safetensors"]) == 0
+    card = json.loads((out / "card.json").read_bytes())
+    warm = {(r["category"], r["task"]) for r in card["routes"] if r["temperature"] != 1.0}
+    assert warm == {("c1", "classification"), ("c2", "segmentation")}
+
+
+def test_large_images_are_calibrated_only_where_that_is_asked_for(site, monkeypatch):
+    root, folder, version = site
+    monkeypatch.setattr("edge.predict._GUIDED_PX", 16)  # as if 32 pixels were many
+    folder.keep_errors(version, {("c1", Task.CLASSIFICATION): 30.0})
+    arguments = ["predict", str(root / "pictures"), "--home", str(root / "home")]
+    assert run(arguments) == 0
+    assert not folder.has_guides(version)
+    assert run([*arguments, "--guide-images", "64"]) == 0
+    assert folder.load_net(version).guides["c1", Task.CLASSIFICATION].calibration.temperature != 1.0
+
+
+def sigmoid(logit):
+    return 1 / (1 + np.exp(-logit))
+
+
 def test_an_export_is_used_without_a_site(site, capsys):
     root, _, _ = site
     out = str(root / "out")

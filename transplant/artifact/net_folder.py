@@ -1,6 +1,7 @@
 """Versions of the net on a disk, as a site pulls them and as an export holds them, read back into nets.
 
 net/N/net.json             version N, its canonical document
+net/N/errors.json          how often its routes err, as their sites measured; optional
 net/N/guides.safetensors   what was learned here about its routes beside their weights; optional
 modules/ID.safetensors     payload of a module, ID.json its manifest
 """
@@ -8,13 +9,19 @@ modules/ID.safetensors     payload of a module, ID.json its manifest
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from transplant.artifact.codec import load_module, read_manifest
+from transplant.artifact.digest import canonical_json
+from transplant.artifact.durable_file import storage_errors, write_durably
 from transplant.artifact.guide_file import read_guides, write_guides
+from transplant.artifact.manifest_fields import CategoryName
 from transplant.artifact.net_document import net_digest, parse_net_document
-from transplant.errors import NotFound
+from transplant.errors import ManifestInvalid, NotFound
 from transplant.nets.transplant_net import TransplantNet
+from transplant.types import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +31,15 @@ if TYPE_CHECKING:
 
     from transplant.artifact.manifest import Manifest
     from transplant.nets.route_guide import RouteGuide
-    from transplant.types import NetVersion, Task
+    from transplant.types import NetVersion
+
+
+class _Errors(BaseModel):
+    """errors.json: category, task, percent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    errors: tuple[tuple[CategoryName, Task, Annotated[float, Field(ge=0, le=100)]], ...]
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,37 @@ class NetFolder:
         """
         write_guides(self._guides(version), version, guides)
 
+    def has_guides(self, version: NetVersion) -> bool:
+        """Tell whether anything was learned about the routes of a version."""
+        return self._guides(version).is_file()
+
+    def keep_errors(self, version: NetVersion, errors: Mapping[tuple[str, Task], float]) -> None:
+        """Write down how often the routes of a version err, in percent.
+
+        Raises:
+            StorageFull: if the disk is full.
+        """
+        path = self._errors(version)
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        told = [[category, task.value, percent] for (category, task), percent in sorted(errors.items())]
+        write_durably(path, canonical_json({"errors": told}) + b"\n")
+
+    def errors(self, version: NetVersion) -> dict[tuple[str, Task], float]:
+        """Return what `keep_errors` wrote; empty where nobody told.
+
+        Raises:
+            ManifestInvalid: if the file is damaged.
+        """
+        path = self._errors(version)
+        if not path.is_file():
+            return {}
+        try:
+            told = _Errors.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ManifestInvalid(f"{path} is damaged: remove it, and pull the version again") from error
+        return {(category, task): percent for category, task, percent in told.errors}
+
     def load(self, module_id: str) -> nn.Module:
         """Return a module, verified.
 
@@ -109,6 +155,9 @@ class NetFolder:
         raise NotFound(
             f"module {module_id[:12]} is not in {self.modules[-1]}: run transplant-edge pull first"
         )
+
+    def _errors(self, version: NetVersion) -> Path:
+        return self._guides(version).with_name("errors.json")
 
     def _guides(self, version: NetVersion) -> Path:
         """Return where the guides of a version lie; one that is not published has its digest for a number."""

@@ -6,7 +6,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from transplant.errors import AdmissionPending, DigestMismatch, UploadIncomplete
+from transplant.errors import AdmissionPending, DigestMismatch, InvalidSettings, UploadIncomplete
 from transplant.rpc import convert
 from transplant.rpc.caller import Caller
 from transplant.rpc.channel import Kit, open_channel
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from transplant.artifact.manifest import Manifest
     from transplant.rpc.messages import AskedProbe, Declared, Described, Event, ModuleSummary, UploadState
+    from transplant.types import Task
 
 _PAGE = 500
 _COMMIT_S = 300.0
@@ -244,6 +245,17 @@ class CentralClient:
         """Read one version; 0 is the newest."""
         request = catalog_pb2.GetVersionRequest(number=number)
         return convert.net_version_from_proto(self._caller.unary(self._catalog.GetVersion, request).version)
+
+    def route_errors(self, number: int = 0) -> dict[tuple[str, Task], float]:
+        """Read how often the routes of a version err, in percent, where their sites told it.
+
+        A center of an earlier release tells nothing.
+        """
+        request = catalog_pb2.GetVersionRequest(number=number, errors=True)
+        try:
+            return convert.route_errors_from_proto(self._caller.unary(self._catalog.GetVersion, request))
+        except InvalidSettings:
+            return {}  # of an earlier release: it does not know the field
 
     def watch_events(self, after: int = 0) -> Iterator[Event]:
         """Yield events with an id over `after`, for ever; after a break it goes on with the next one."""

@@ -27,6 +27,8 @@ from transplant.v1 import catalog_pb2, manifest_pb2
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from transplant.types import Task
+
 _DISCLOSURES: Mapping[Disclosure, manifest_pb2.Disclosure] = {
     Disclosure.NONE: manifest_pb2.DISCLOSURE_NONE,
     Disclosure.SCALE: manifest_pb2.DISCLOSURE_SCALE,
@@ -122,6 +124,23 @@ def net_version_to_proto(version: NetVersion) -> catalog_pb2.NetVersion:
         routes=[route_to_proto(route) for route in version.routes],
         digest=net_digest(version),
     )
+
+
+def route_errors_to_proto(errors: Mapping[tuple[str, Task], float]) -> list[catalog_pb2.RouteError]:
+    """Return how often routes err."""
+    return [
+        catalog_pb2.RouteError(category=category, task=task_to_proto(task), percent=percent)
+        for (category, task), percent in sorted(errors.items())
+    ]
+
+
+def route_errors_from_proto(message: catalog_pb2.GetVersionResponse) -> dict[tuple[str, Task], float]:
+    """Read how often routes err; what is no percentage of a known task was not told."""
+    return {
+        (each.category, task): each.percent
+        for each in message.errors
+        if (task := task_from_proto(each.task)) is not None and 0.0 <= each.percent <= 100.0
+    }
 
 
 def net_version_from_proto(message: catalog_pb2.NetVersion) -> NetVersion:

@@ -121,16 +121,30 @@ class ListVersionsResponse(_message.Message):
     def __init__(self, versions: _Optional[_Iterable[_Union[NetVersion, _Mapping]]] = ...) -> None: ...
 
 class GetVersionRequest(_message.Message):
-    __slots__ = ("number",)
+    __slots__ = ("number", "errors")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
     number: int
-    def __init__(self, number: _Optional[int] = ...) -> None: ...
+    errors: bool
+    def __init__(self, number: _Optional[int] = ..., errors: _Optional[bool] = ...) -> None: ...
+
+class RouteError(_message.Message):
+    __slots__ = ("category", "task", "percent")
+    CATEGORY_FIELD_NUMBER: _ClassVar[int]
+    TASK_FIELD_NUMBER: _ClassVar[int]
+    PERCENT_FIELD_NUMBER: _ClassVar[int]
+    category: str
+    task: _manifest_pb2.Task
+    percent: float
+    def __init__(self, category: _Optional[str] = ..., task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., percent: _Optional[float] = ...) -> None: ...
 
 class GetVersionResponse(_message.Message):
-    __slots__ = ("version",)
+    __slots__ = ("version", "errors")
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    ERRORS_FIELD_NUMBER: _ClassVar[int]
     version: NetVersion
-    def __init__(self, version: _Optional[_Union[NetVersion, _Mapping]] = ...) -> None: ...
+    errors: _containers.RepeatedCompositeFieldContainer[RouteError]
+    def __init__(self, version: _Optional[_Union[NetVersion, _Mapping]] = ..., errors: _Optional[_Iterable[_Union[RouteError, _Mapping]]] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
     __slots__ = ("after_event_id",)
