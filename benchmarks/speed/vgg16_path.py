@@ -4,7 +4,7 @@
 drawn pictures, seals, pushes, admits, founds with the first, merges the second with two steps on the local
 runner, validates, publishes and pulls. The nets learn nothing worth having and no gate asks them to: what is
 shown is that every station takes modules of half a gigabyte, and what each process needs for it. Sites come
-one after the other. It takes minutes, some 5 GB of memory and 8 GB of disk, which are freed at the end.
+one after the other. It takes minutes, 8 GB of memory and as much of disk, which are freed at the end.
 
 A record is the peak of one process (VmHWM); its baseline are the bytes of a teacher's f and g.
 """
