@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 from fakes.every_rpc import channel_of
-from fakes.grown_center import grow, grown_home
+from fakes.grown_center import good_verdict, grow, grown_home
 from fakes.real_center import real_center
 from PIL import Image
 
@@ -90,7 +90,7 @@ def test_guides_of_large_images_are_learned_only_where_that_is_asked_for(grown, 
     assert seen == []
     stock_version(registry, store, folder, 0, guide_images=64, drawings=0.9)
     assert folder.has_guides(version)
-    assert seen == [(64, {"cat": 5.0})]
+    assert seen == [(64, {"cat": good_verdict("").transplanted["error"]})]
 
 
 def test_drawings_among_the_images_are_as_many_as_the_center_learns_by(grown, tmp_path, monkeypatch):
@@ -110,7 +110,9 @@ def test_how_often_routes_err_travels_with_a_version_that_a_site_pulls(center, t
     grow(center, "dog", "cat")
     client = center.client("site-dog")
     told = client.route_errors()
-    assert told["cat", Task.CLASSIFICATION] == 20.0  # what its site's verdict says
+    assert (
+        told["cat", Task.CLASSIFICATION] == good_verdict("").transplanted["error"]
+    )  # what its site's verdict says
     assert ("dog", Task.CLASSIFICATION) not in told  # its teacher told no figures
     home = SiteHome(tmp_path / "site")
     version = pull_version(client, home)
