@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -124,13 +125,18 @@ class RealCenter:
         return client
 
     def teacher(
-        self, category: str, seed: int = 0, tasks: tuple[Task, ...] = BOTH, architecture: Architecture = TINY
+        self,
+        category: str,
+        seed: int | None = None,
+        tasks: tuple[Task, ...] = BOTH,
+        architecture: Architecture = TINY,
     ) -> Teacher:
-        """Return the teacher of a seed, always the same one.
+        """Return the teacher of a seed, always the same one; without a seed every category has its own.
 
         Weights are drawn from torch's global generator, which the center's threads use too whenever they
         build a net: a test that compares bytes makes its teachers before the center has work.
         """
+        seed = zlib.crc32(category.encode()) if seed is None else seed  # equal bytes would be one function
         made = self.teachers.get((category, seed, tasks, architecture))
         if made is not None:
             return made
@@ -155,7 +161,9 @@ class RealCenter:
                 assert client.commit(declared.upload_id, each.payload_sha256) == each.module_id
                 settle(client, each.module_id)
 
-    def bring(self, category: str, seed: int = 0, tasks: tuple[Task, ...] = BOTH) -> list[MergeSummary]:
+    def bring(
+        self, category: str, seed: int | None = None, tasks: tuple[Task, ...] = BOTH
+    ) -> list[MergeSummary]:
         """Push a teacher and ask for its merges."""
         teacher = self.teacher(category, seed, tasks)
         self.push(teacher)

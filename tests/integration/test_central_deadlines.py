@@ -112,8 +112,8 @@ def test_of_several_unanswered_candidates_the_best_is_asked_about_first(tmp_path
 
 def test_a_served_home_notes_that_it_is_served_and_a_restart_extends(tmp_path):
     with real_center(tmp_path, validation_deadline_s=30.0) as center:
-        center.bring("dog", tasks=(Task.CLASSIFICATION,))
-        center.bring("cat", tasks=(Task.CLASSIFICATION,))
+        center.bring("dog", 1, (Task.CLASSIFICATION,))
+        center.bring("cat", 2, (Task.CLASSIFICATION,))
         client = center.client("site-cat")
         wait(client.fetch_candidates)
         center.stop()
