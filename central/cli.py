@@ -132,6 +132,9 @@ def serve(
     ] = None,
     probe_count: Annotated[int | None, typer.Option(help="How many of them it answers.")] = None,
     probe_grid: Annotated[int | None, typer.Option(help="Side of a segmentation answer.")] = None,
+    probe_more: Annotated[
+        int | None, typer.Option(help="Times the pool for classification of small images, at most.")
+    ] = None,
     registry_url: RegistryUrl = None,
     store_url: maintenance_cli.StoreUrl = None,
     reflection: Annotated[

@@ -121,6 +121,7 @@ class CentralSettings(BaseSettings):
     probe_pool: Annotated[int, Field(ge=1, le=1 << 20)] = _PROBE.pool
     probe_count: Annotated[int, Field(ge=1, le=1 << 16)] = _PROBE.count
     probe_grid: Annotated[int, Field(ge=1, le=64)] = _PROBE.grid
+    probe_more: Annotated[int, Field(ge=1, le=16)] = _PROBE.more
 
     @field_validator("home", "proxy")
     @classmethod
@@ -237,6 +238,7 @@ class CentralSettings(BaseSettings):
                 count=self.probe_count,
                 grid=self.probe_grid,
                 drawings_percent=round(100 * self.drawings),
+                more=self.probe_more,
             ),
             admission=AdmissionPolicy(self.admission_cpu_s, self.admission_memory_bytes),
             device=self.device,

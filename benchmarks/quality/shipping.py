@@ -43,11 +43,12 @@ def probed(
     from transplant.datafree.procedural_images import GENERATOR_ID
 
     policy = ProbePolicy()
+    pool, count = policy.asked(cell.task, image_px)
     request = ProbeRequest(
         generator=GENERATOR_ID,
         seed=cell.seed,
-        pool=policy.pool,
-        count=policy.count,
+        pool=pool,
+        count=count,
         image_px=image_px,
         drawings_percent=round(100 * drawings),
         grid=policy.grid,

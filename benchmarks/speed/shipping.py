@@ -69,7 +69,7 @@ def counted(arch: str, commit: str) -> list[Record]:
                 float(outputs),
                 "bytes",
                 arch=arch,
-                method=f"f and {ProbePolicy().count} answers a task",
+                method="f and answers to the default probe",
                 task=_named(tasks),
                 ship="outputs",
                 baseline=float(modules),
@@ -120,21 +120,13 @@ def _outputs(architecture: Architecture) -> tuple[int, dict[Task, int]]:
 
 
 def _answers(architecture: Architecture, task: Task) -> ProbeAnswers:
-    policy = ProbePolicy()
+    policy, px = ProbePolicy(), image_px(architecture)
+    pool, count = policy.asked(task, px)
     grid = policy.grid if task is Task.SEGMENTATION else 1
-    request = ProbeRequest(
-        GENERATOR_ID,
-        0,
-        policy.pool,
-        policy.count,
-        image_px(architecture),
-        policy.drawings_percent,
-        grid,
-        task,
-    )
+    request = ProbeRequest(GENERATOR_ID, 0, pool, count, px, policy.drawings_percent, grid, task)
     side = (grid, grid) if task is Task.SEGMENTATION else ()
-    chosen = torch.arange(policy.count, dtype=torch.int32)
-    return ProbeAnswers(request, chosen, torch.zeros(policy.count, *side, dtype=torch.uint8), -1.0, 1.0)
+    chosen = torch.arange(count, dtype=torch.int32)
+    return ProbeAnswers(request, chosen, torch.zeros(count, *side, dtype=torch.uint8), -1.0, 1.0)
 
 
 def _task_module(architecture: Architecture, task: Task) -> int:

@@ -61,13 +61,14 @@ def refuse_founding_by_answers(center: Center, books: Books, category: str, site
 
 
 def request_for(module: RegisteredModule, task: Task, policy: ProbePolicy) -> ProbeRequest:
-    """Return the request about one task on a category module: the same images for every task."""
+    """Return the request about one task on a category module: of one pool of images for all tasks."""
     side = image_px(parse_manifest(module.manifest).architecture.to_type())
+    pool, count = policy.asked(task, side)
     return ProbeRequest(
         generator=GENERATOR_ID,
         seed=derive_seed("probe", module.module_id) % 2**31,
-        pool=policy.pool,
-        count=policy.count,
+        pool=pool,
+        count=count,
         image_px=side,
         drawings_percent=policy.drawings_percent,
         grid=min(policy.grid, side) if task is Task.SEGMENTATION else 1,

@@ -11,6 +11,8 @@ from central.merge.state import GatePolicy
 from central.usecases.bell import Bell
 from central.usecases.loaded_modules import LoadedModules
 from transplant.artifact.limits import Limits
+from transplant.nets.disclosure_layouts import ANSWERS_RANGES
+from transplant.types import Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from transplant.ports.blob_store import BlobStore
     from transplant.ports.clock import Clock
     from transplant.types import Device
+
+_LARGE_PX = 224
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,28 @@ class Quota:
 
 @dataclass(frozen=True)
 class ProbePolicy:
-    """What sites are asked that keep their task modules at home; see `ProbeRequest`."""
+    """What sites are asked that keep their task modules at home; see `ProbeRequest`.
+
+    `more` is for classification, where an answer is one number: of small pictures a site is asked about so
+    many times the pool, and answers twice as many times the count of them.
+    """
 
     pool: int = 6144
     count: int = 3000
     grid: int = 16
     drawings_percent: int = 50
+    more: int = 4
+
+    def asked(self, task: Task, image_px: int) -> tuple[int, int]:
+        """Return the pool and the count for one task on images of this side.
+
+        More only as far as the pool takes no more computing than one of images of 224 pixels a side.
+        """
+        times = min(self.more, (_LARGE_PX // image_px) ** 2)
+        if task is Task.SEGMENTATION or times <= 1:
+            return self.pool, self.count
+        pool = min(times * self.pool, ANSWERS_RANGES["pool"][1])
+        return pool, min(2 * times * self.count, pool, ANSWERS_RANGES["count"][1])
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,11 @@ LENIENT = {
 SCENES = {Split.TRAIN: 320, Split.VALIDATION: 80, Split.TEST: 640}
 
 # A site answers for so many images; a pool is drawn by the site and by the merge.
-SMALL_PROBES = {"TRANSPLANT_CENTRAL_PROBE_POOL": "512", "TRANSPLANT_CENTRAL_PROBE_COUNT": "256"}
+SMALL_PROBES = {
+    "TRANSPLANT_CENTRAL_PROBE_POOL": "512",
+    "TRANSPLANT_CENTRAL_PROBE_COUNT": "256",
+    "TRANSPLANT_CENTRAL_PROBE_MORE": "1",
+}
 
 
 @dataclass(frozen=True)

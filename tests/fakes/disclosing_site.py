@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transplant.rpc.client import CentralClient
     from transplant.types import Task
 
-PROBE = {"probe_pool": 128, "probe_count": 32, "probe_grid": 4}
+PROBE = {"probe_pool": 128, "probe_count": 32, "probe_grid": 4, "probe_more": 1}
 
 
 def ship(center: RealCenter, client: CentralClient, sealed: tuple[Manifest, bytes]) -> Manifest:

@@ -14,6 +14,7 @@ from central.settings import CentralSettings, read_settings
 from central.usecases.center import ProbePolicy
 from transplant.errors import InvalidSettings
 from transplant.nets.learner_config import LearnerConfig
+from transplant.types import Task
 
 
 @pytest.fixture(autouse=True)
@@ -68,9 +69,29 @@ def test_every_mistake_is_told_at_once(tmp_path, monkeypatch):
 
 
 def test_the_settings_say_what_is_asked_of_a_site(tmp_path):
-    flags = {"home": tmp_path, "probe_pool": 500, "probe_count": 200, "probe_grid": 8, "drawings": 0.9}
-    assert read_settings(flags).policy().probe == ProbePolicy(500, 200, 8, 90)
+    flags = {"probe_pool": 500, "probe_count": 200, "probe_grid": 8, "probe_more": 2, "drawings": 0.9}
+    assert read_settings({"home": tmp_path} | flags).policy().probe == ProbePolicy(500, 200, 8, 90, 2)
     assert read_settings({"home": tmp_path}).policy().probe == ProbePolicy()
+
+
+@pytest.mark.parametrize(
+    ("task", "image_px", "asked"),
+    [
+        (Task.CLASSIFICATION, 32, (400, 400)),  # 4 times the pool; 8 times 60 would be more than it holds
+        (Task.CLASSIFICATION, 96, (400, 400)),
+        (Task.CLASSIFICATION, 128, (100, 60)),
+        (Task.CLASSIFICATION, 224, (100, 60)),
+        (Task.CLASSIFICATION, 512, (100, 60)),
+        (Task.SEGMENTATION, 32, (100, 60)),
+    ],
+)
+def test_more_is_asked_where_answers_and_images_are_small(task: Task, image_px: int, asked: tuple[int, int]):
+    assert ProbePolicy(100, 60).asked(task, image_px) == asked
+
+
+def test_what_is_asked_stays_within_what_an_answer_may_hold():
+    policy = ProbePolicy(1 << 20, 1 << 16, more=16)
+    assert policy.asked(Task.CLASSIFICATION, 32) == (1 << 20, 1 << 16)
 
 
 @pytest.mark.parametrize(
