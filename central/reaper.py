@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
+from central.servicers.lookout import Lookout
 from central.usecases.reap import reap_abandoned
 from transplant.errors import TransplantError
 
@@ -31,24 +31,16 @@ class Reaper:
     def __init__(self, center: Center, clear_store: Callable[[], int], every_s: float | None = None) -> None:
         self._center = center
         self._clear_store = clear_store
-        self._every_s = _EVERY_S if every_s is None else every_s
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reaper")
+        self._lookout = Lookout("reaper", self._round, _EVERY_S if every_s is None else every_s)
 
     def start(self) -> None:
         """Clear the store at once, and begin with the rounds."""
         self._round()
-        self._thread.start()
+        self._lookout.start()
 
     def stop(self) -> None:
         """End the thread; harmless where it never began."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._every_s):
-            self._round()
+        self._lookout.close()
 
     def _round(self) -> None:
         try:

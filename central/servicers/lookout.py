@@ -20,10 +20,12 @@ class Lookout:
     Args:
         name: of the thread, for the log.
         look: looks once.
+        every_s: pause between two looks.
     """
 
-    def __init__(self, name: str, look: Callable[[], None]) -> None:
+    def __init__(self, name: str, look: Callable[[], None], every_s: float = _TICK_S) -> None:
         self._look = look
+        self._every_s = every_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -38,7 +40,7 @@ class Lookout:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopped.wait(_TICK_S):
+        while not self._stopped.wait(self._every_s):
             try:
                 self._look()
             except Exception:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
+from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics
 from transplant.nets.learning import AdapterProblem
 from transplant.nets.teacher_net import TeacherNet
 from transplant.nets.transplant_net import freeze
-from transplant.types import Architecture, Task
+from transplant.types import Architecture, Disclosure, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,3 +56,17 @@ def strangers(
         mean_norm,
         mean_norm,
     )
+
+
+def pca_statistics() -> DisclosedStatistics:
+    """Return what a site of `SMALL` might disclose of x, the same with its category and without."""
+    generator = torch.Generator().manual_seed(0)
+    one = ClassStatistics(
+        200,
+        torch.full((8,), 0.5),
+        0.1 * torch.eye(8),
+        torch.rand(8, 16, 16, generator=generator),
+        0.1 * torch.rand(4, 8, 16, 16, generator=generator),
+        torch.full((8,), 0.01),
+    )
+    return DisclosedStatistics(Disclosure.PCA, (one, one))

@@ -6,34 +6,21 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fakes.tiny_nets import strangers
+from fakes.tiny_nets import pca_statistics, strangers
 
 from transplant.datafree.probe import answer_probe
 from transplant.datafree.procedural_images import GENERATOR_ID
 from transplant.datafree.sources import synthesise
-from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics, ProbeRequest
+from transplant.nets.disclosures import ProbeRequest
 from transplant.nets.learner_config import LearnerConfig
-from transplant.types import Disclosure, Task
+from transplant.types import Task
 
 CONFIG = LearnerConfig(synthetic_images=40, held_out_images=16, nudged_share=0.0)
 
 
-def _statistics() -> DisclosedStatistics:
-    generator = torch.Generator().manual_seed(0)
-    one = ClassStatistics(
-        200,
-        torch.full((8,), 0.5),
-        0.1 * torch.eye(8),
-        torch.rand(8, 16, 16, generator=generator),
-        0.1 * torch.rand(4, 8, 16, 16, generator=generator),
-        torch.full((8,), 0.01),
-    )
-    return DisclosedStatistics(Disclosure.PCA, (one, one))
-
-
 @pytest.mark.parametrize("blend", [0.0, 0.25, 1.0])
 def test_pca_features_stand_behind_the_images_they_are_blended_with(blend: float) -> None:
-    problem = replace(strangers(), statistics=_statistics())
+    problem = replace(strangers(), statistics=pca_statistics())
     made, _ = synthesise(problem, replace(CONFIG, source="pca", blend=blend))
     assert len(made.images) == round(40 * blend)
     assert len(made.features) == 40 - len(made.images)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from fakes.tiny_nets import strangers
+from fakes.tiny_nets import pca_statistics, strangers
 from torch import Tensor, nn
 
 from central.merge.learn import learner_of
@@ -16,11 +16,11 @@ from transplant.datafree.nudging import nudge
 from transplant.datafree.procedural_images import GENERATOR_ID, procedural_images
 from transplant.datafree.sources import synthesise
 from transplant.errors import TensorNotFinite
-from transplant.nets.disclosures import ClassStatistics, DisclosedStatistics, ProbeAnswers, ProbeRequest
+from transplant.nets.disclosures import ProbeAnswers, ProbeRequest
 from transplant.nets.finite import check_finite, check_finite_net
 from transplant.nets.learner_config import LABEL_FREE, METHODS, SOURCES, LearnerConfig
 from transplant.nets.learning import AdapterProblem, LabelledSamples, run_learner
-from transplant.types import Disclosure, Task
+from transplant.types import Task
 
 SMALL_WORK = LearnerConfig(
     layers=1, steps=2, batch=8, synthetic_images=32, held_out_images=16, nudged_share=0.0, masks=16
@@ -47,16 +47,8 @@ def _labelled(problem: AdapterProblem) -> AdapterProblem:
 def _all_given(problem: AdapterProblem) -> AdapterProblem:
     """Return a problem with whatever any source needs."""
     generator = torch.Generator().manual_seed(0)
-    one = ClassStatistics(
-        200,
-        torch.full((8,), 0.5),
-        0.1 * torch.eye(8),
-        torch.rand(8, 16, 16, generator=generator),
-        0.1 * torch.rand(4, 8, 16, 16, generator=generator),
-        torch.full((8,), 0.01),
-    )
     public = torch.randint(0, 256, (32, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    return replace(problem, statistics=DisclosedStatistics(Disclosure.PCA, (one, one)), proxy_images=public)
+    return replace(problem, statistics=pca_statistics(), proxy_images=public)
 
 
 @pytest.mark.parametrize("task", list(Task))
