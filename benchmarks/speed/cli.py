@@ -24,7 +24,7 @@ def speed(
         str,
         typer.Argument(
             help="pseudo-gradient, closed-form, vgg16-merge, transport, encodings, serve, serve-budget, "
-            "growth, planner, l2t-step, shipping, images or vgg16-path"
+            "hot-switch, growth, planner, l2t-step, shipping, images or vgg16-path"
         ),
     ],
     out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
@@ -48,6 +48,7 @@ def speed(
     ] = "digit-1,digit-3",
     seeds: Annotated[str, typer.Option(help="of the teachers of encodings, by comma")] = "0",
     epochs: Annotated[int | None, typer.Option(help="of the teachers of encodings")] = None,
+    requests: Annotated[int, typer.Option(min=20, help="of hot-switch, in flight at once")] = 1000,
     merges: Annotated[int, typer.Option(min=2, help="of growth, over all --tasks")] = 300,
     steps: Annotated[int, typer.Option(min=1, help="of each of its merges")] = 20,
     workers: Annotated[int, typer.Option(min=1, help="of Ray, in growth")] = 2,
@@ -97,6 +98,10 @@ def speed(
 
             cases = cases_of(tasks, arch)
             _judge(run_serve(cases, out, _console(), repetitions=repetitions, command=_command()))
+        case "hot-switch":
+            from benchmarks.speed.hot_switch import run_hot_switch
+
+            _judge(run_hot_switch(out, _console(), requests=requests, command=_command()))
         case "serve-budget":
             from benchmarks.speed.serve_budget import run_budget
 
