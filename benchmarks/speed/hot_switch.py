@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import numpy as np
 import torch
 from PIL import Image
@@ -36,11 +35,11 @@ from transplant.artifact.codec import seal, write_artifact
 from transplant.artifact.digest import canonical_json, sha256_hex
 from transplant.artifact.net_document import net_document
 from transplant.artifact.net_folder import NetFolder
-from transplant.errors import BenchmarkFailed
+from transplant.errors import BenchmarkFailed, TransplantError
 from transplant.nets.adapter import Adapter
 from transplant.nets.architecture_table import adapter_architecture, default_architecture, seam_of
+from transplant.rpc.prediction import Prediction, PredictionClient
 from transplant.types import ModuleKind, NetVersion, Route, Task
-from transplant.v1 import manifest_pb2, prediction_pb2, prediction_pb2_grpc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -133,16 +132,14 @@ def under_load(
     """
     pictures = (_picture(0), _picture(1))
     folder, was = NetFolder.at(root), int(about["version"])
-    request = prediction_pb2.PredictRequest(pictures=pictures, task=manifest_pb2.TASK_CLASSIFICATION)
     told: list[tuple[int, Logits]] = []
     came_s: dict[int, float] = {}
     failed = 0
-    with grpc.insecure_channel(about["grpc"]) as channel, ThreadPoolExecutor(4) as wires:
-        predict = prediction_pb2_grpc.PredictionStub(channel).Predict
+    with PredictionClient(about["grpc"]) as client, ThreadPoolExecutor(4) as wires:
         began_s = time.monotonic()
-        flying = [predict.future(request, timeout=_ANSWER_S) for _ in range(requests)]
+        flying = [client.begin(pictures, Task.CLASSIFICATION, _ANSWER_S) for _ in range(requests)]
         for place, each in enumerate(flying):
-            each.add_done_callback(lambda _, place=place: came_s.setdefault(place, time.monotonic()))
+            each.when_done(lambda place=place: came_s.setdefault(place, time.monotonic()))
         others = [wires.submit(_over_http, about["http"], pictures[0]) for _ in range(_OVER_HTTP)]
         flying[0].result()
         unanswered = sum(not each.done() for each in flying)
@@ -155,17 +152,17 @@ def under_load(
         for place, answer in enumerate([*flying, *others]):
             try:
                 reply = answer.result()
-            except (grpc.RpcError, urllib.error.URLError, OSError, ValueError):
+            except (TransplantError, urllib.error.URLError, OSError, ValueError):
                 failed += 1
                 continue
-            told.append(reply if isinstance(reply, tuple) else _from_grpc(reply))
+            told.append(_numbered(reply))
             if told[-1][0] != was:
                 new_s.append(came_s.get(place, time.monotonic()))
         seconds = time.monotonic() - began_s
         while newest != was and not new_s:
             if time.monotonic() - published_s > _ANSWER_S:
                 raise BenchmarkFailed(f"version {newest} did not answer within {_ANSWER_S:g} s")
-            told.append(_from_grpc(predict(request, timeout=_ANSWER_S)))
+            told.append(_numbered(client.begin(pictures, Task.CLASSIFICATION, _ANSWER_S).result()))
             if told[-1][0] != was:
                 new_s.append(time.monotonic())
     switch_s = min(new_s) - published_s if new_s else None
@@ -272,23 +269,25 @@ def _answers(folder: NetFolder, number: int, pictures: tuple[bytes, ...]) -> Log
     answered = ServedNet.load(folder, number).answer([Ask(pictures, Task.CLASSIFICATION)])[0]
     if isinstance(answered, Refused):
         raise BenchmarkFailed(f"version {number} refused the pictures: {answered.message}")
-    return {(place, each.category): each.logit for place, each in _numbered(answered.answers)}
+    logits = [{each.category: each.logit for each in answer} for answer in answered.answers]
+    return _numbered(Prediction(number, tuple(logits)))[1]
 
 
-def _from_grpc(reply: prediction_pb2.PredictResponse) -> tuple[int, Logits]:
-    answers = [answer.categories for answer in reply.answers]
-    return reply.version, {(place, each.category): each.logit for place, each in _numbered(answers)}
+def _numbered(reply: Prediction) -> tuple[int, Logits]:
+    logits = {
+        (place, category): logit
+        for place, answer in enumerate(reply.logits)
+        for category, logit in answer.items()
+    }
+    return reply.version, logits
 
 
-def _numbered(answers: Sequence[Sequence[Any]]) -> list[tuple[int, Any]]:
-    return [(place, each) for place, answer in enumerate(answers) for each in answer]
-
-
-def _over_http(address: str, picture: bytes) -> tuple[int, Logits]:
+def _over_http(address: str, picture: bytes) -> Prediction:
     request = urllib.request.Request(f"http://{address}/predict", picture, {"content-type": "image/png"})
     with urllib.request.urlopen(request, timeout=_ANSWER_S) as reply:  # noqa: S310 - loopback
         document = json.load(reply)
-    return document["version"], {(0, each["category"]): each["logit"] for each in document["answers"][0]}
+    logits = {each["category"]: each["logit"] for each in document["answers"][0]}
+    return Prediction(document["version"], (logits,))
 
 
 def _picture(seed: int) -> bytes:

@@ -4,16 +4,15 @@ Level-triggered: each round asks every open merge that does not just queue up wh
 that was killed at any moment begins with the same question and goes on; nothing is remembered here that
 matters. What is remembered makes a round cost what changed since the last one: the open merges, of which
 the registry tells only those that took a step; the queue of those that wait for a worker; and how long the
-last publication and the last plan took. Both look at the whole net, so they are paced: what became ready
-meanwhile is published together, in one version. While merges queue up for the engine nobody waits for a
-single one: then rounds and versions are some seconds apart, for several in one go cost less.
+last publication and the last plan took. Both look at the whole net, so they are paced. While merges queue up
+for the engine nobody waits for a single one: then rounds and versions are some seconds apart, for several in
+one go cost less. What a round finds out about its merges is written down in one transaction.
 """
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from central.merge.commands import AwaitVerdict, CheckCandidate, KeepLearning, PublishRoute, StartWhenFree
@@ -21,13 +20,14 @@ from central.merge.events import EngineMissed, EngineReady, TimePassed
 from central.merge.intake import take_ending
 from central.merge.order_desk import OrderDesk
 from central.merge.pace import Pace
+from central.merge.publisher import Publisher
+from central.merge.retries import RETRY_S, Retries
 from central.merge.state import outstanding
 from central.merge.turns import Turns
 from central.runners.engine import AHEAD
 from central.usecases.check_candidate import check_candidate
 from central.usecases.move_merge import feed, feed_all
-from central.usecases.plan_merges import plan_merges
-from central.usecases.publish_accepted import publish_accepted
+from central.usecases.plan_merges import move_and_plan, plan_merges
 from central.usecases.read_merges import replaced_by
 from transplant.errors import MergeEngineUnavailable, TransplantError
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from central.merge.commands import Command
+    from central.merge.events import Event
     from central.registry.values import StoredMerge
     from central.runners.engine import Ending, Engine
     from central.usecases.center import Center
@@ -46,10 +47,8 @@ log = logging.getLogger(__name__)
 
 _BUSY_S = 1.0  # the bell tells of everything in this process; another one may write to the registry, too
 _IDLE_S = 2.0
-_RETRY_S = 5.0
 _PLAN_S = 10.0
 _ROUND_S = 1.0  # between rounds while merges queue up and the engine has orders ahead
-_VERSION_S = 5.0  # between publications meanwhile
 
 
 class Reconciler:
@@ -68,12 +67,12 @@ class Reconciler:
         self._open: dict[str, StoredMerge] = {}
         self._step: int | None = None
         self._turns = Turns(center.policy.shares)
-        self._not_before_s: dict[str, float] = {}
+        self._retries = Retries(center.clock)
         self._planned_at: tuple[int, int] | None = None
         self._plan_again_s = 0.0
         self._ended_count = 0
         self._planning = Pace(center.clock)
-        self._publishing = Pace(center.clock)
+        self._publisher = Publisher(center)
         self._endings: list[Ending] = []
         engine.tell(center.bell.ring)
 
@@ -94,10 +93,10 @@ class Reconciler:
                     logging.WARNING if passing else logging.ERROR,
                     "a round of the merge loop failed (%s); trying again in %g s",
                     error,
-                    _RETRY_S,
+                    RETRY_S,
                     exc_info=not passing,
                 )
-                stop.wait(_RETRY_S)
+                stop.wait(RETRY_S)
                 continue
             self._center.bell.wait(heard, self._rest_s(busy=busy))
             self._let_gather(stop, began_s)
@@ -137,15 +136,23 @@ class Reconciler:
             self._center.workshop.bench(merge_key).ask_to_stop()  # cancelled meanwhile
         accepted: list[StoredMerge] = []
         overdue: list[StoredMerge] = []
+        checked: dict[str, Event] = {}
         now = self._center.clock.now()
         for merge in [each for key, each in self._open.items() if key not in self._turns]:
             for command in outstanding(merge.status):
-                if isinstance(command, PublishRoute):
-                    accepted.append(merge)
-                elif not isinstance(command, AwaitVerdict):
-                    self._obey_safely(command, merge)
-                elif now >= command.deadline:
-                    overdue.append(merge)
+                match command:
+                    case PublishRoute():
+                        accepted.append(merge)
+                    case AwaitVerdict():
+                        overdue += [merge] if now >= command.deadline else []
+                    case CheckCandidate():
+                        checked |= self._checked(merge)
+                    case _:
+                        self._obey(command, merge)
+        if checked:
+            with self._center.registry.write() as books:
+                move_and_plan(self._center, books, checked)
+            self._center.bell.ring()
         if overdue:
             self._tell_time(overdue, now)
         self._publish(accepted)
@@ -169,7 +176,7 @@ class Reconciler:
             if merge.status.ended:
                 self._ended_count += 1
                 self._open.pop(key, None)
-                self._not_before_s.pop(key, None)
+                self._retries.forget(key)
             else:
                 self._open[key] = merge
         return number
@@ -199,9 +206,8 @@ class Reconciler:
 
     def _rest_s(self, *, busy: bool) -> float:
         """Return how long nothing will be due, unless the bell rings."""
-        now_s = self._center.clock.monotonic_s()
-        due = [self._publishing.wait_s(self._apart_s()), self._planning.wait_s()]
-        due += [at_s - now_s for at_s in self._not_before_s.values()]
+        pace_s = [self._publisher.wait_s(queueing=bool(self._turns)), self._planning.wait_s()]
+        due = [*pace_s, *self._retries.waits_s()]
         now = self._center.clock.now()
         deadlines = (merge.status.deadline for merge in self._open.values() if not merge.status.accepted)
         due += [(deadline - now).total_seconds() for deadline in deadlines if deadline is not None]
@@ -209,36 +215,28 @@ class Reconciler:
 
     # --- doing it ----------------------------------------------------------------------------------
 
-    def _obey_safely(self, command: Command, merge: StoredMerge) -> None:
-        """Execute a command; one merge's trouble must not hold up the others."""
-        key, now_s = merge.task.key, self._center.clock.monotonic_s()
-        if now_s < self._not_before_s.get(key, now_s):
-            return
-        try:
-            self._obey(command, merge)
-            self._not_before_s.pop(key, None)
-        except MergeEngineUnavailable as error:
-            feed(self._center, key, EngineMissed(str(error)))
-        except TransplantError as error:
-            self._not_before_s[key] = now_s + _RETRY_S
-            log.warning("merge %s: %s: %s", key[:12], error.code(), error)
-        except Exception:
-            self._not_before_s[key] = now_s + _RETRY_S
-            log.exception("merge %s: %s failed", key[:12], type(command).__name__)
-
     def _obey(self, command: Command, merge: StoredMerge) -> None:
+        """Execute a command."""
         key = merge.task.key
-        match command:
-            case StartWhenFree() if merge.task.identity:
-                feed(self._center, key, EngineReady())
-            case StartWhenFree():
-                self._turns.join(key, merge.task.site, self._desk.work_of(merge.task), merge.position)
-            case KeepLearning():
-                self._keep_learning(merge)
-            case CheckCandidate():
-                check_candidate(self._center, merge)
-            case _:
-                log.error("nothing is known about %s", command)
+        with self._retries.guarding(key) as may:
+            match command if may else None:
+                case None:
+                    pass
+                case StartWhenFree() if merge.task.identity:
+                    feed(self._center, key, EngineReady())
+                case StartWhenFree():
+                    self._turns.join(key, merge.task.site, self._desk.work_of(merge.task), merge.position)
+                case KeepLearning():
+                    self._keep_learning(merge)
+                case _:
+                    log.error("nothing is known about %s", command)
+
+    def _checked(self, merge: StoredMerge) -> dict[str, Event]:
+        """Return what came of checking a candidate, if anything did."""
+        with self._retries.guarding(merge.task.key) as may:
+            event = check_candidate(self._center, merge) if may else None
+            return {} if event is None else {merge.task.key: event}
+        return {}
 
     def _tell_time(self, overdue: Sequence[StoredMerge], now: datetime) -> None:
         """Tell merges that their time is over, and whether each would take the place of a published route."""
@@ -251,26 +249,25 @@ class Reconciler:
 
     def _start_some(self) -> None:
         """Hand out what waits, in turns, while the engine has room; what it has already comes first."""
-        for key in self._engine.running():
-            if key in self._turns:
-                self._start(key)
-        while len(self._engine.running()) < self._engine.capacity:
-            key = self._turns.first()
-            if key is None or not self._start(key):
-                return
-
-    def _start(self, key: str) -> bool:
-        """Hand a waiting merge to the engine; return whether there is one to hand anything to."""
-        merge = self._open[key]
+        running = self._engine.running()
+        chosen = [key for key in running if key in self._turns]
+        room = self._engine.capacity - len(running)
+        if not chosen and (room <= 0 or not self._turns):
+            return
         try:
             self._engine.ensure_ready()
         except MergeEngineUnavailable as error:
             self._tell_waiting(EngineMissed(str(error)))
-            return False
-        self._turns.begin(key)
-        feed(self._center, key, EngineReady())
-        self._obey_safely(KeepLearning(key), merge)
-        return True
+            return
+        for key in chosen:
+            self._turns.begin(key)
+        while room > 0 and (key := self._turns.first()) is not None:
+            self._turns.begin(key)
+            chosen.append(key)
+            room -= 1
+        feed_all(self._center, chosen, EngineReady())
+        for key in chosen:
+            self._obey(KeepLearning(key), self._open[key])
 
     def _tell_waiting(self, event: EngineMissed) -> None:
         """Record why nothing is learned, once for each reason, with all that wait."""
@@ -280,43 +277,25 @@ class Reconciler:
             feed_all(self._center, news, event)
 
     def _keep_learning(self, merge: StoredMerge) -> None:
-        if merge.task.key not in self._engine.running():
+        if merge.task.key in self._engine.running():
+            return
+        try:
             self._engine.ensure_ready()
             self._engine.submit(self._desk.order(merge.task))
+        except MergeEngineUnavailable as error:
+            feed(self._center, merge.task.key, EngineMissed(str(error)))
 
     def _ended(self, ending: Ending) -> None:
-        key, later_s = ending.merge_key, self._center.clock.monotonic_s() + _RETRY_S
         try:
-            if take_ending(self._center, ending):
-                self._not_before_s[key] = later_s
+            again = take_ending(self._center, ending)
         except TransplantError as error:  # its outcome stays where it is, and is taken in the next time
-            self._not_before_s[key] = later_s
-            log.warning("merge %s: %s: %s", key[:12], error.code(), error)
+            again = True
+            log.warning("merge %s: %s: %s", ending.merge_key[:12], error.code(), error)
+        if again:
+            self._retries.later([ending.merge_key])
 
-    def _publish(self, accepted: list[StoredMerge]) -> None:
-        """Publish what is accepted, in one version; the tasks that a teacher brings along join together."""
-        now_s = self._center.clock.monotonic_s()
-        ready = [
-            merge for merge in accepted
-            if now_s >= self._not_before_s.get(merge.task.key, now_s) and self._is_whole(merge)
-        ]  # fmt: skip
-        due = self._publishing.due(self._apart_s())
-        if not ready or (not due and len(ready) < len(self._open)):
-            return
-        units: defaultdict[str, list[str]] = defaultdict(list)
-        for merge in ready:
-            units[merge.teacher_id if merge.task.identity else merge.task.key].append(merge.task.key)
-        with self._publishing:
-            waiting = publish_accepted(self._center, tuple(units.values()))
-        self._not_before_s |= dict.fromkeys(waiting, now_s + _RETRY_S)
-
-    def _apart_s(self) -> float:
-        """Return how far versions are apart at least."""
-        return _VERSION_S if self._turns else 0.0
-
-    def _is_whole(self, merge: StoredMerge) -> bool:
-        """Tell whether all that has to join the net with this merge is accepted."""
-        if not merge.task.identity:
-            return True
-        together = [m for m in self._open.values() if m.task.identity and m.teacher_id == merge.teacher_id]
-        return all(each.status.accepted for each in together)
+    def _publish(self, accepted: Sequence[StoredMerge]) -> None:
+        """Publish what is accepted, as far as it may be tried again yet."""
+        ready = [each for each in accepted if self._retries.may(each.task.key)]
+        waiting = self._publisher.publish(ready, self._open.values(), queueing=bool(self._turns))
+        self._retries.later(waiting)

@@ -13,6 +13,8 @@ from central.usecases.situation import situation_of
 from transplant.types import MergeState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from central.merge.events import Event
     from central.merge.situation import PlannedTask
     from central.merge.state import MergeStatus
@@ -28,13 +30,21 @@ def plan_merges(center: Center, books: Books) -> int:
     return len(planned)
 
 
-def move_and_plan(center: Center, books: Books, merge_key: str, event: Event) -> MergeStatus:
-    """Apply an event; where it refuses the merge, plan what is tried next within the same transaction.
+def move_and_plan(center: Center, books: Books, events: Mapping[str, Event]) -> dict[str, MergeStatus]:
+    """Apply an event to each of some merges; where one is refused, plan what is tried next, all in one go.
 
     So nobody ever sees a teacher's task refused for good while the center has more to try.
+
+    Args:
+        center: ports and policy.
+        books: the transaction.
+        events: merge key -> what happened.
+
+    Returns:
+        Merge key -> its status then.
     """
-    after, _ = move_merge(center, books, merge_key, event)
-    if after.state is MergeState.REJECTED:
+    after = {key: move_merge(center, books, key, event)[0] for key, event in events.items()}
+    if any(status.state is MergeState.REJECTED for status in after.values()):
         plan_merges(center, books)
     return after
 

@@ -68,7 +68,7 @@ def report_verdict(
             event = _beside_the_published(books, merge, closed, figures)
         else:
             event = VerdictReported(closed, figures, _standing(books, merge, verdict))
-        after = move_and_plan(center, books, verdict.merge_key, event)
+        after = move_and_plan(center, books, {verdict.merge_key: event})[verdict.merge_key]
     center.bell.ring()
     return after.state
 

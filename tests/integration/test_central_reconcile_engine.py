@@ -215,7 +215,7 @@ def test_a_round_that_fails_is_followed_by_the_next(founded, monkeypatch, caplog
         stop.set()
         return False
 
-    monkeypatch.setattr("central.merge.reconcile._RETRY_S", 0.0)
+    monkeypatch.setattr("central.merge.reconcile.RETRY_S", 0.0)
     monkeypatch.setattr(founded.loop, "tick", tick)
     founded.loop.run(stop)
     (told,) = [record for record in caplog.records if "a round of the merge loop failed" in record.message]
