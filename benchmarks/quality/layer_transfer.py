@@ -64,12 +64,12 @@ class Profile:
     Args:
         epochs: of a training.
         least_steps: of one, however few its samples are.
-        folds: of the validation; each trains every number of layers once, for as many steps as a training.
+        folds: of the validation; each trains every number of layers once that is still in the race.
     """
 
     epochs: int
     least_steps: int
-    folds: int = 5
+    folds: int = 10
 
     def steps_for(self, samples: int) -> int:
         """Return the steps of a training with so many samples a class: an epoch is one step for each."""

@@ -15,6 +15,7 @@ from transplant.transfer.layer_transfer import (
     LayerTransferProblem,
     accuracy,
     choose_retained,
+    leads,
     retain_layers,
     run,
     weighted_layers,
@@ -88,6 +89,37 @@ def test_validation_finds_a_source_that_helps_and_one_that_harms() -> None:
             weight.zero_()
     chosen, scores = choose_retained(replace(good, source=deaf), replace(CONFIG, folds=3), [0, 4])
     assert chosen == 0, scores
+
+
+def test_a_lead_is_above_a_half_where_the_own_class_is_nearest() -> None:
+    vectors = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
+    answers = torch.tensor([[1.0, 1.0], [0.1, 0.1], [0.0, 0.0], [-0.9, -1.0]])
+    led = leads(nn.Identity(), answers, torch.zeros(4, dtype=torch.int64), vectors)
+    assert led[0] > 0.99
+    assert 0.5 < led[1] < 1
+    assert led[2] == 0.5
+    assert led[3] < 0.01
+
+
+def test_who_is_far_behind_is_not_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def trained(_: LayerTransferProblem, _config: LayerTransferConfig, retained: int) -> nn.Module:
+        asked.append(retained)
+        return nn.Identity()
+
+    def led(_: nn.Module, images: Tensor, *_rest: Tensor) -> Tensor:
+        retained, count = asked[-1], len(images)
+        noise = 0.05 * torch.randn(count, generator=torch.Generator().manual_seed(len(asked)))
+        return {0: 0.2, 3: 0.79, 4: 0.8}[retained] + noise
+
+    monkeypatch.setattr(layer_transfer, "run", trained)
+    monkeypatch.setattr(layer_transfer, "leads", led)
+    chosen, means = choose_retained(problem(each=10), CONFIG, [0, 3, 4])
+    assert asked.count(0) == 1
+    assert asked.count(4) == CONFIG.folds
+    assert chosen in (3, 4)
+    assert set(means) == {0, 3, 4}
 
 
 def test_one_sample_a_class_is_validated_on_distorted_copies() -> None:

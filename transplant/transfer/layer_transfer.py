@@ -27,6 +27,9 @@ from transplant.transfer.validation_folds import distorted, stratified_folds
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_LEAD = 0.1  # of mean squared distances: answers to unseen characters are about 0.3 from their vector
+_BEHIND = 4.0
+
 
 @dataclass(frozen=True)
 class LayerTransferConfig:
@@ -183,6 +186,22 @@ def accuracy(net: nn.Module, images_BCHW: Tensor, labels_B: Tensor, vectors_CK: 
     return 100 * float((torch.cat(named) == labels_B).to(torch.float64).mean())
 
 
+@torch.no_grad()
+def leads(net: nn.Module, images_BCHW: Tensor, labels_B: Tensor, vectors_CK: Tensor) -> Tensor:
+    """Return by how much each image's own class wins or loses: 0 to 1 (B,), 1/2 where it is undecided.
+
+    sigma((d_next - d_own) / `_LEAD`), with d the mean squared distance of an answer from a target vector and
+    d_next that of the nearest other class. Right and wrong say as much of an image that is barely right as of
+    one that is plainly so; of few images a mean of leads is the steadier figure.
+    """
+    vectors_CK = vectors_CK.to(images_BCHW)
+    answers_BK = torch.cat([net(part) for part in images_BCHW.split(500)])
+    far_BC = torch.cdist(answers_BK, vectors_CK).square() / vectors_CK.shape[1]
+    own_B = far_BC.gather(1, labels_B[:, None])[:, 0]
+    next_B = far_BC.scatter(1, labels_B[:, None], math.inf).min(1).values
+    return torch.sigmoid((next_B - own_B) / _LEAD)
+
+
 def choose_retained(
     problem: LayerTransferProblem, config: LayerTransferConfig, candidates: Sequence[int]
 ) -> tuple[int, Mapping[int, float]]:
@@ -192,18 +211,22 @@ def choose_retained(
     nothing to leave out: the net learns all of them and is asked about slightly moved, turned and scaled
     copies, which is the only question about unseen pictures that one sample a class can answer.
 
+    The candidates race (Maron and Moore 1994): one that is behind the best by `_BEHIND` standard errors of
+    their difference, image by image, is not trained again.
+
     Args:
         problem: what is learned.
         config: how; `folds` and `seed` are used here.
-        candidates: numbers of layers, each trained `folds` times.
+        candidates: numbers of layers, each trained `folds` times at most.
 
     Returns:
-        The number with the best mean accuracy (the larger of equals: it trains fewer weights), and the mean
-        accuracy in percent of each.
+        Of those that ran to the end the number with the best mean lead (the larger of equals: it trains fewer
+        weights), and the mean lead of each candidate in percent, over the images that it was asked about.
     """
     labels = problem.labels_B
     fewest = int(torch.bincount(labels)[labels.unique()].min())
-    scores: dict[int, list[float]] = {candidate: [] for candidate in candidates}
+    found = {candidate: torch.empty(0) for candidate in candidates}
+    running = list(candidates)
     if fewest < 2:
         rounds = [(torch.arange(len(labels)), None)] * 2
     else:
@@ -216,11 +239,20 @@ def choose_retained(
             truth = labels.repeat(8)
         else:
             asked, truth = problem.images_BCHW[left_out], labels[left_out]
-        for candidate in candidates:
+        for candidate in running:
             net = run(part, replace(config, seed=config.seed + number), candidate)
-            scores[candidate].append(accuracy(net, asked, truth, problem.vectors_CK))
-    means = {candidate: sum(values) / len(values) for candidate, values in scores.items()}
-    return max(means, key=lambda candidate: (means[candidate], candidate)), means
+            led = leads(net, asked, truth, problem.vectors_CK)
+            found[candidate] = torch.cat([found[candidate], led])
+        best = max(running, key=lambda candidate: float(found[candidate].mean()))
+        running = [each for each in running if not _far_behind(found[best] - found[each])]
+    means = {candidate: 100 * float(led.mean()) for candidate, led in found.items()}
+    return max(running, key=lambda candidate: (means[candidate], candidate)), means
+
+
+def _far_behind(lost_B: Tensor) -> bool:
+    """Tell whether what a candidate loses to the best, image by image, is more than chance makes."""
+    error = float(lost_B.std()) / math.sqrt(len(lost_B)) if len(lost_B) > 1 else math.inf
+    return float(lost_B.mean()) > _BEHIND * error
 
 
 def _shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
