@@ -69,7 +69,7 @@ class Profile:
 
     epochs: int
     least_steps: int
-    folds: int = 10
+    folds: int = 5
 
     def steps_for(self, samples: int) -> int:
         """Return the steps of a training with so many samples a class: an epoch is one step for each."""

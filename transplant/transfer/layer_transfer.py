@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _LEAD = 0.1  # of mean squared distances: answers to unseen characters are about 0.3 from their vector
-_BEHIND = 4.0
+_BEHIND = 2.0
 
 
 @dataclass(frozen=True)
