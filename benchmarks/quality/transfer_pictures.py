@@ -28,7 +28,7 @@ def draw_retained(curves: Mapping[int, Mapping[int, Sequence[float]]], path: Pat
         places = sorted(curve)
         means = [sum(curve[place]) / len(curve[place]) for place in places]
         axes.plot(places, means, marker="o", color=colour, label=f"{samples} a class", markersize=4)
-    axes.legend(frameon=False, fontsize=8)
+    canvas.legend(frameon=False, fontsize=8, loc="outside right upper")
     canvas.savefig(path, dpi=140)
 
 
@@ -42,7 +42,7 @@ def draw_retained_range(
         axes.plot(places, [pick(curve[place]) for place in places], style, color="#4c6a92", label=label)
     if auto:
         axes.axhline(_mean(auto), color="#d9822b", linestyle="--", linewidth=1, label="auto, mean")
-    axes.legend(frameon=False, fontsize=8)
+    canvas.legend(frameon=False, fontsize=8, loc="outside right upper")
     canvas.savefig(path, dpi=140)
 
 
@@ -60,7 +60,7 @@ def draw_limited(curves: Mapping[str, Mapping[int, Sequence[float]]], path: Path
     axes.set_xticks(sorted({place for curve in curves.values() for place in curve}))
     axes.get_xaxis().set_major_formatter("{x:g}")
     axes.minorticks_off()
-    axes.legend(frameon=False, fontsize=7)
+    canvas.legend(frameon=False, fontsize=8, loc="outside right upper")
     canvas.savefig(path, dpi=140)
 
 
