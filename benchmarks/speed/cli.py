@@ -108,7 +108,7 @@ def speed(
             run_budget(
                 out, _console(), data=data, categories=categories.split(","),
                 seed=_numbers("--seeds", seeds)[0], epochs=epochs, data_root=_root(data),
-                repetitions=repetitions,
+                repetitions=repetitions, command=_command(),
             )  # fmt: skip
         case "encodings":
             from benchmarks.speed.encodings import run_encodings

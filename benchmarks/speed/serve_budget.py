@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from rich.table import Table
 
-from benchmarks.machine import commit, fast_precision
+from benchmarks.machine import commit, fast_precision, this_machine
 from benchmarks.operator import drawings_of
 from benchmarks.quality.cells import Cell
+from benchmarks.quality.folder import note_cases
 from benchmarks.quality.run_cell import Setting, config_of, problem_of
 from benchmarks.quality.teachers import load_teacher, train_teacher
 from benchmarks.records import Record, RecordBook
@@ -51,7 +52,7 @@ _TIMED_PICTURES = 64
 
 def run_budget(
     out: Path, console: Console, *, data: str, categories: Sequence[str], seed: int, epochs: int | None,
-    data_root: Path, repetitions: int,
+    data_root: Path, repetitions: int, command: str,
 ) -> None:  # fmt: skip
     """Grow the net, learn its guides, and record accuracy and time for every number of routes.
 
@@ -64,13 +65,14 @@ def run_budget(
         epochs: of the teachers; None: the data's default.
         data_root: folder of the data packs.
         repetitions: of each timing, in turns.
+        command: what was typed, for the list of runs.
 
     Raises:
         InvalidSettings: for fewer than two categories.
     """
     if len(categories) < 2:
         raise InvalidSettings("--categories: two at least; the first founds the net")
-    book = RecordBook(out)
+    book, began_s, ran = RecordBook(out), time.monotonic(), 0
     budgets = range(1, len(categories) + 1)
     cells = [
         _record(metric, data, seed, len(categories), budget)
@@ -83,6 +85,8 @@ def run_budget(
         images, truth = _pictures(setting, data, categories, seed)
         for record in _measured(net, errors, images, truth, data, seed, repetitions):
             book.add(record)
+        ran = 1
+    note_cases(out, this_machine(), command, ran, began_s)
     console.print(_table([record for record in book if record.bench == BENCH]))
 
 

@@ -77,5 +77,5 @@ def test_a_budget_bench_needs_two_categories(tmp_path):
     with pytest.raises(InvalidSettings, match="two at least"):
         run_budget(
             tmp_path, Console(), data="scenes", categories=["digit-1"], seed=0, epochs=1,
-            data_root=tmp_path, repetitions=1,
+            data_root=tmp_path, repetitions=1, command="",
         )  # fmt: skip
