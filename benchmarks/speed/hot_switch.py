@@ -181,7 +181,8 @@ def mixed(told: Iterable[tuple[int, Logits]], wanted: Mapping[int, Logits]) -> i
         wanted: version -> what it answers.
     """
     return sum(
-        any(abs(logit - wanted[version][key]) > _NEAR for key, logit in logits.items())
+        version not in wanted
+        or any(abs(logit - wanted[version][key]) > _NEAR for key, logit in logits.items())
         for version, logits in told
     )
 
