@@ -7,8 +7,9 @@ from dataclasses import replace
 from fakes.turned_center import accept
 from sqlalchemy import delete, update
 
-from central.merge.state import outstanding
+from central.merge.events import EngineReady, GatesPassed
 from central.registry.tables import ProbeDigestRow
+from central.usecases.move_merge import feed
 from central.usecases.reap import ABANDONED, reap
 from transplant.artifact.codec import seal
 from transplant.artifact.manifest import parse_manifest
@@ -27,11 +28,8 @@ def test_the_founding_is_whole_even_after_a_crash_in_its_middle(world):
     world.bring("dog", 1, (Task.CLASSIFICATION, Task.SEGMENTATION))
     with world.registry.read() as books:
         first = books.merges.list()[0]
-    for _ in range(2):  # only the first of the two gets on
-        with world.registry.read() as books:
-            first = books.merges.get(first.task.key)
-        for command in outstanding(first.status):
-            world.loop._obey(command, first)
+    for event in (EngineReady(), GatesPassed(world.clock.now())):  # only the first of the two gets on
+        feed(world.center, first.task.key, event)
     assert [status.accepted for status in world.merges()] == [True, False]
     world.revive()
     world.rounds()
