@@ -21,38 +21,32 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from PIL import Image
 from rich.table import Table
 
 from benchmarks.machine import this_machine
 from benchmarks.quality.folder import note_cases
 from benchmarks.records import Record, RecordBook
+from benchmarks.speed.sealed_version import shift, write_version
 from benchmarks.speed.serve_nets import IMAGE_PX, ServeCase, net_of
 from central.serving.answering import ServedNet
 from central.serving.asks import Ask, Refused
-from transplant.artifact.codec import seal, write_artifact
-from transplant.artifact.digest import canonical_json, sha256_hex
-from transplant.artifact.net_document import net_document
 from transplant.artifact.net_folder import NetFolder
 from transplant.errors import BenchmarkFailed, TransplantError
-from transplant.nets.adapter import Adapter
-from transplant.nets.architecture_table import adapter_architecture, default_architecture, seam_of
+from transplant.nets.architecture_table import default_architecture
 from transplant.rpc.prediction import Prediction, PredictionClient
-from transplant.types import ModuleKind, NetVersion, Route, Task
+from transplant.types import Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from rich.console import Console
-    from torch import nn
 
     from transplant.nets.transplant_net import TransplantNet
 
 BENCH = "hot-switch"
 _CASE = ServeCase("vgg_small", Task.CLASSIFICATION, 1, 3, 3, categories=5)
-_FOUNDER = "category-0"
 _OVER_HTTP = 50
 _REPLICAS = 2
 _APART = 1.0  # by how much a logit of one version must differ from the other's to tell which one answered
@@ -98,10 +92,10 @@ def run_hot_switch(out: Path, console: Console, *, requests: int, command: str) 
     if not book.has(_records(requests)[-1]):
         root = out / f"net-{time.time_ns()}"
         net = net_of(_CASE)
-        write_version(root, net, 1)
+        _publish(root, net, 1)
         with served(root, "--replicas", str(_REPLICAS)) as about:
             calm = under_load(root, about, requests, lambda: None)
-            switched = under_load(root, about, requests, lambda: write_version(root, _shifted(net), 2))
+            switched = under_load(root, about, requests, lambda: _publish(root, _shifted(net), 2))
         for record in _records(requests, calm, switched, commit=machine.commit):
             book.add(record)
         ran = 1
@@ -215,54 +209,14 @@ def served(root: Path, *flags: str) -> Generator[dict[str, Any]]:
         raise BenchmarkFailed(f"serve-net ended with {code}: {log.read_text()[-500:]}")
 
 
-def write_version(root: Path, net: TransplantNet, number: int) -> None:
-    """Seal the modules of a net as those of a center, and write its routes down as a version."""
-    folder, ids, routes = NetFolder.at(root), dict[int, str](), list[Route]()
-    for route in net.version.routes:
-        parts = net.assemble(route)
-        f = _sealed(folder, parts.category_module, ModuleKind.CATEGORY, route.category, None, ids)
-        g = _sealed(folder, parts.task_module, ModuleKind.TASK, _FOUNDER, route.task, ids, (f,))
-        h = None
-        if route.adapter is not None:
-            h = _sealed(folder, parts.adapter, ModuleKind.ADAPTER, route.category, route.task, ids)
-        key = sha256_hex(canonical_json({"routed": [f, g, h or ""]}))
-        routes.append(Route(route.category, route.task, f, h, g, key))
-    version = NetVersion(number, None if number == 1 else "0" * 64, tuple(routes))
-    path = folder.net / str(number) / "net.json"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(net_document(version))
-
-
-def _sealed(
-    folder: NetFolder,
-    module: nn.Module,
-    kind: ModuleKind,
-    category: str,
-    task: Task | None,
-    ids: dict[int, str],
-    parents: tuple[str, ...] = (),
-) -> str:
-    if id(module) not in ids:
-        described = default_architecture(_CASE.arch, IMAGE_PX[_CASE.arch])
-        if isinstance(module, Adapter):
-            channels = seam_of(described).channels
-            described = adapter_architecture(channels, channels, _CASE.layers, _CASE.kernel)
-        manifest, payload = seal(
-            module, site="bench", category=category, kind=kind, task=task, architecture=described,
-            parents=parents,
-        )  # fmt: skip
-        write_artifact(folder.modules[0], manifest, payload)
-        ids[id(module)] = manifest.module_id
-    return ids[id(module)]
+def _publish(root: Path, net: TransplantNet, number: int) -> None:
+    architecture = default_architecture(_CASE.arch, IMAGE_PX[_CASE.arch])
+    write_version(root, net, net.version.routes, number, architecture)
 
 
 def _shifted(net: TransplantNet) -> TransplantNet:
     """Return the net, every logit of which is larger by five."""
-    task_module = net.assemble(net.version.routes[0]).task_module
-    last = [layer for layer in task_module.modules() if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear)]
-    bias = last[-1].bias
-    if bias is not None:
-        bias.data.add_(5.0)
+    shift(net.assemble(net.version.routes[0]).task_module, 5.0)
     return net
 
 

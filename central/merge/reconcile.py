@@ -219,9 +219,9 @@ class Reconciler:
         """Execute a command."""
         key = merge.task.key
         with self._retries.guarding(key) as may:
-            match command if may else None:
-                case None:
-                    pass
+            if not may:
+                return
+            match command:
                 case StartWhenFree() if merge.task.identity:
                     feed(self._center, key, EngineReady())
                 case StartWhenFree():
