@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import transplant  # noqa: F401 - before a test imports gRPC
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
