@@ -17,7 +17,7 @@ from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import DatasetNotFound, ImagesInvalid, InvalidSettings
 from transplant.nets.architecture_table import image_px
 from transplant.nets.prediction import Calibration
-from transplant.types import Task
+from transplant.types import RouteReport, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -115,8 +115,8 @@ def guided_net(
 ) -> TransplantNet:
     """Return the net with a guide for every route of a task, learned from synthetic images where missing.
 
-    A route's temperature follows from how often it errs, as its site told the center and the center told with
-    the version. What was learned is kept beside the version.
+    A route's temperature is what its site measured and told the center, and the center told with the version.
+    What was learned is kept beside the version.
 
     Args:
         folder: where the version lies.
@@ -129,12 +129,12 @@ def guided_net(
         InvalidSettings: for too few images.
     """
     categories = net.categories(task)
-    errors = {category: error for (category, of), error in folder.errors(net.version).items() if of is task}
-    if all(_is_guided(net.guides.get((category, task)), errors.get(category)) for category in categories):
+    reports = {category: told for (category, of), told in folder.reports(net.version).items() if of is task}
+    if all(_is_guided(net.guides.get((category, task)), reports.get(category)) for category in categories):
         return net
     side = picture_side(folder, net, task, categories)
     shown = procedural_images(images, side, _GUIDE_SEED)
-    guides = {**net.guides, **learn_guides(net, task, shown, errors)}
+    guides = {**net.guides, **learn_guides(net, task, shown, reports)}
     folder.keep_guides(net.version, guides)
     return net.guided(guides)
 
@@ -151,7 +151,7 @@ def calibrated_net(
         images: how many synthetic images they are learned from, whatever their size; 0: learn nothing; None:
             as many as are usual, for images of up to 64 pixels a side: larger ones take minutes.
     """
-    told = {task for _, task in folder.errors(net.version)}
+    told = {task for _, task in folder.reports(net.version)}
     for task in tasks:
         categories = net.categories(task)
         if not categories or images == 0 or (images is None and task not in told):
@@ -164,10 +164,10 @@ def calibrated_net(
     return net
 
 
-def _is_guided(guide: RouteGuide | None, error: float | None) -> bool:
+def _is_guided(guide: RouteGuide | None, report: RouteReport | None) -> bool:
     if guide is None or guide.plausibility_D is None:
         return False
-    return error is None or guide.calibration != Calibration()  # learned before its error was known
+    return report is None or guide.calibration != Calibration()  # learned before its site had told
 
 
 def _side(folder: NetFolder, category_module: str) -> int:

@@ -35,7 +35,7 @@ def pull_version(client: CentralClient, home: SiteHome, number: int = 0) -> NetV
         return version
     for module_id in version.module_ids():
         fetch(client, home, module_id)
-    net_folder(home).keep_errors(version, client.route_errors(version.number))
+    net_folder(home).keep_reports(version, client.route_reports(version.number))
     path.parent.mkdir(parents=True, exist_ok=True)
     # The document comes last: where it stands, every module of the version is in the cache.
     write_durably(path, document)

@@ -19,6 +19,7 @@ from transplant.artifact.manifest import Manifest, TrainingRecord
 from transplant.errors import NotFound
 from transplant.nets.architecture_table import seam_of
 from transplant.nets.placement import CPU
+from transplant.nets.temperature import TEMPERATURE, route_temperature
 from transplant.types import ModuleKind, Task
 
 if TYPE_CHECKING:
@@ -56,6 +57,13 @@ class SealedTeacher:
         """Return all parts in the order in which they must be shipped: f first, what is about it after."""
         statistics = () if self.statistics is None else (self.statistics,)
         return self.category_module, *statistics, *self.task_modules.values(), *self.answers.values()
+
+
+def _validated(teacher: Teacher, data: RememberedData, task: Task) -> dict[str, float]:
+    """Return what the best epoch measured on the validation split, and the temperature of the net there."""
+    batches = data.load(Split.VALIDATION).batches(task)
+    figures = {TEMPERATURE: route_temperature(teacher.net.eval().route(task), batches)}
+    return {f"validation_{name}": each for name, each in (teacher.best.figures[task.value] | figures).items()}
 
 
 def seal_teacher(
@@ -132,7 +140,7 @@ def seal_teacher(
             kind=ModuleKind.TASK,
             task=task,
             architecture=teacher.architecture,
-            metrics={f"validation_{name}": value for name, value in teacher.best.figures[task.value].items()},
+            metrics=_validated(teacher, data, task),
             training=training,
             parents=(f.module_id,),
             encoding=policy.encoding,

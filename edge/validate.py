@@ -12,7 +12,8 @@ from edge.evaluate import measure_route
 from edge.pull import fetch, load_net
 from edge.site_home import SiteHome, read_document, write_document
 from transplant.errors import MergeNotPossible
-from transplant.nets.placement import CPU
+from transplant.nets.placement import CPU, placed
+from transplant.nets.temperature import TEMPERATURE, route_temperature
 from transplant.types import NetVersion, Route, Task, Verdict
 
 if TYPE_CHECKING:
@@ -84,4 +85,7 @@ def _measured(
         fetch(client, home, module_id)
     candidate = load_net(home, alone).route(route.category, route.task)
     figures = measure_route(teacher, candidate, data, route.task, device)
-    return Verdict(merge_key, figures.teacher, figures.transplanted, figures.floor, figures.sample_count)
+    # How sure the route's answers may sound, the site alone can tell; whoever uses the net is told.
+    sureness = {TEMPERATURE: route_temperature(placed(candidate, device), data.batches(route.task))}
+    transplanted = figures.transplanted | sureness
+    return Verdict(merge_key, figures.teacher, transplanted, figures.floor, figures.sample_count)

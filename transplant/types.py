@@ -169,6 +169,19 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class RouteReport:
+    """What a site measured of a published route at home, from which whoever uses the net calibrates it.
+
+    Args:
+        error: percent of images, or of pixels for a segmentation, that it answers wrongly.
+        temperature: at which its answers are as sure as they are right; None: not told.
+    """
+
+    error: float
+    temperature: float | None = None
+
+
+@dataclass(frozen=True)
 class MergeSummary:
     """What a caller sees of a merge."""
 

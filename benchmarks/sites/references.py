@@ -18,7 +18,7 @@ from benchmarks.sites.peers.local_training import LocalPlan, train_locally
 from benchmarks.sites.peers.multi_category_net import NetShape, answers_to, net_bytes, weights_of
 from benchmarks.sites.references_site import send_pictures
 from benchmarks.sites.transplanting import joining_offers
-from benchmarks.sites.transplanting_center import CalibratedRoute, Center, bytes_of, scores_of_part
+from benchmarks.sites.transplanting_center import CalibratedRoute, bytes_of, scores_of_part, teacher_route
 from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:
@@ -33,12 +33,7 @@ class Ensemble(Grown):
     """Every teacher as it is, whole, at the center: what transplanting could reach at best.
 
     Implements `GrowingContender`.
-
-    Args:
-        drawings: which share of the synthetic images for the calibration are drawings.
     """
-
-    drawings: float = 0.2
 
     def grow(
         self,
@@ -53,19 +48,15 @@ class Ensemble(Grown):
         Raises:
             BenchmarkFailed: if no site taught anything.
         """
-        clock = CenterClock()
-        with clock:
-            center = Center(training, federation.image_px, self.drawings, federation.seed)
         routes: list[CalibratedRoute] = []
         for part, offers in joining_offers(federation, stages, training, engine):
-            with clock:
-                routes += [center.calibrated(offer, offer.alone()) for offer in offers]
+            routes += [teacher_route(offer) for offer in offers]
             taught = {route.offer.category for route in routes}
             progress(f"{len(routes)} teachers of {len(taught)} categories")
             errors = [route.offer.error for route in routes]
             yield Outcome(
                 scores_of_part(routes, federation.test, len(part.categories)),
-                clock.seconds,
+                0.0,
                 bytes_of(routes),
                 {"held_out_error": sum(errors) / len(errors)},
             )
@@ -76,12 +67,7 @@ class Local(Grown):
     """Each site alone with its own teachers; measures are averaged over the sites.
 
     Nothing travels: the teachers leave their sites for the measurement only. Implements `GrowingContender`.
-
-    Args:
-        drawings: as in `Ensemble`.
     """
-
-    drawings: float = 0.2
 
     def grow(
         self,
@@ -96,11 +82,10 @@ class Local(Grown):
         Raises:
             BenchmarkFailed: if no site taught anything.
         """
-        center = Center(training, federation.image_px, self.drawings, federation.seed)
         of_site: dict[int, list[CalibratedRoute]] = {}
         for part, offers in joining_offers(federation, stages, training, engine):
             for offer in offers:
-                of_site.setdefault(offer.site, []).append(center.calibrated(offer, offer.alone()))
+                of_site.setdefault(offer.site, []).append(teacher_route(offer))
             categories = len(part.categories)
             alone = [
                 scores_of_part(of_site.get(site, ()), federation.test, categories)

@@ -39,8 +39,8 @@ def contenders_of(
         "transplant": Transplant(duplicates, drawings),
         "transplant-refined": Transplant(duplicates, drawings, refine=True, labels=labels),
         **CONTENDERS,
-        "ensemble": Ensemble(drawings),
-        "local": Local(drawings),
+        "ensemble": Ensemble(),
+        "local": Local(),
         "centralised": Centralised(),
     }
     return {name: every[name] for name in METHODS if name in methods}

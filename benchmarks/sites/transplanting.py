@@ -21,7 +21,7 @@ from benchmarks.sites.transplanting_center import (
 from benchmarks.sites.transplanting_parcels import Parcels
 from benchmarks.sites.transplanting_refinement import refined
 from benchmarks.sites.transplanting_site import train_teachers
-from benchmarks.sites.transplanting_validation import Gate, best_by_gate, gates_of
+from benchmarks.sites.transplanting_validation import Gate, best_by_gate, calibrated, gates_of
 from transplant.errors import BenchmarkFailed, InvalidSettings
 
 if TYPE_CHECKING:
@@ -92,12 +92,12 @@ class Transplant(Grown):
             rivals = self._rivals(contending, [route.offer for route in contending])
             validators = {key: [offer.site for offer in each] for key, each in rivals.items()}
             gates |= gates_of(nets, validators, parcels, training, engine, federation.seed)
+            contending = [calibrated(route, gates.get(route.offer.key)) for route in contending]
             added = best_by_gate(contending, gates) if self.duplicates == "best" else contending
             if self.refine:
                 told = refined(
                     {route.offer.key: route for route in added},
                     self._rivals(added, offers),
-                    center,
                     parcels,
                     training,
                     engine,

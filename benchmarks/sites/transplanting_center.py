@@ -2,8 +2,8 @@
 
 As the planner has it (`central.merge.plan`), the first teacher founds the net, and its task module is the g_S
 that every later category is led into. A route's scores are its calibrated log-odds
-(`transplant.nets.prediction`): temperatures come from synthetic images and the one figure that a site reports
-(`transplant.datafree.learn_guides`), so no label and no picture leaves a site.
+(`transplant.nets.prediction`): its site measures the temperature where the labels are and tells the number,
+so no label and no picture leaves a site.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ import torch
 
 from benchmarks.journey.pictures import wilson_interval
 from transplant.artifact.digest import derive_seed
-from transplant.datafree.learn_guides import matched_calibration
 from transplant.datafree.pipeline import TransplantLearner
-from transplant.datafree.procedural_images import procedural_images
 from transplant.nets.architecture_table import adapter_architecture, default_architecture, seam_of
 from transplant.nets.architectures import build_category_module, build_task_module
 from transplant.nets.learner_config import LearnerConfig
@@ -25,6 +23,8 @@ from transplant.nets.learner_profile import with_profile
 from transplant.nets.learning import AdapterProblem, run_learner
 from transplant.nets.measures import as_images
 from transplant.nets.pixel_budget import images_at_once
+from transplant.nets.prediction import Calibration
+from transplant.nets.temperature import TEMPERATURE
 from transplant.nets.transplant_net import RouteNet, freeze
 from transplant.types import Task
 
@@ -36,14 +36,12 @@ if TYPE_CHECKING:
     from benchmarks.sites.contender import Training
     from benchmarks.sites.engine import SiteReply
     from benchmarks.sites.federation import LocalData
-    from transplant.nets.prediction import Calibration
     from transplant.types import Architecture
 
 UNKNOWN = -1e4
 """The score of a category that nobody taught: it is never the answer."""
 CANDIDATES = 2
 """Of a category's teachers so many are led into the net before one is chosen; each takes its own adapter."""
-_CALIBRATION_IMAGES = 256
 _IMAGES_A_STEP = 8
 """Synthetic images a step of an adapter: at 32 a batch each is seen four times."""
 _LEAST_HELD_OUT = 64
@@ -61,6 +59,7 @@ class Offer:
         task_module: g_T, frozen.
         error: on what the site held out, percent.
         held_out: on how many pictures that was.
+        temperature: at which its answers are as sure there as they are right.
     """
 
     category: int
@@ -69,6 +68,7 @@ class Offer:
     task_module: nn.Module
     error: float
     held_out: int
+    temperature: float = 1.0
 
     @property
     def worst_error(self) -> float:
@@ -98,6 +98,11 @@ class CalibratedRoute:
         """Return calibrated log-odds (N,)."""
         logits = _logits(self.net, images_u8)
         return (logits - self.calibration.offset) / self.calibration.temperature
+
+
+def teacher_route(offer: Offer) -> CalibratedRoute:
+    """Return a teacher as it is, as sure as its site found it right."""
+    return CalibratedRoute(offer, offer.alone(), Calibration(offer.temperature))
 
 
 def route_key(category: int, site: int) -> str:
@@ -138,7 +143,10 @@ def offers_of(replies: Mapping[int, SiteReply], arch: str, image_px: int) -> lis
                 )
                 module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - absent from the stubs
             held_out = int(reply.figures[f"{number}.held_out"])
-            offers.append(Offer(int(number), site, freeze(f), freeze(g), reply.figures[name], held_out))
+            temperature = reply.figures[f"{number}.{TEMPERATURE}"]
+            offers.append(
+                Offer(int(number), site, freeze(f), freeze(g), reply.figures[name], held_out, temperature)
+            )
     return sorted(offers, key=lambda offer: (offer.category, offer.site))
 
 
@@ -174,19 +182,17 @@ class Center:
         self._drawings = drawings
         self._seed = seed
         self._founder: Offer | None = None
-        self._calibration_images = procedural_images(
-            _CALIBRATION_IMAGES, image_px, derive_seed("calibration", str(seed)), drawings
-        )
 
     def add(self, offer: Offer) -> tuple[CalibratedRoute, dict[str, float]]:
         """Found the net with a teacher, or learn the adapter that leads its f into the founder's g_S.
 
         Returns:
-            The route, and the learner's data-free figures (none of a founder).
+            The route, as sure as the teacher until sites have measured it, and the learner's data-free
+            figures (none of a founder).
         """
         if self._founder is None:
             self._founder = offer
-            return self.calibrated(offer, offer.alone()), {}
+            return teacher_route(offer), {}
         founder = self._founder
         architecture = default_architecture(self._training.arch, self._image_px)
         problem = AdapterProblem(
@@ -200,12 +206,7 @@ class Center:
         )
         learned = run_learner(TransplantLearner(), problem, self._config(offer))
         route = RouteNet(offer.category_module, learned.adapter, founder.task_module)
-        return self.calibrated(offer, route), learned.figures
-
-    def calibrated(self, offer: Offer, net: RouteNet) -> CalibratedRoute:
-        """Match a route's confidence on synthetic images to the error that its site reported."""
-        logits = _logits(net, self._calibration_images)
-        return CalibratedRoute(offer, net, matched_calibration(logits, offer.error))
+        return CalibratedRoute(offer, route, Calibration(offer.temperature)), learned.figures
 
     def _config(self, offer: Offer) -> LearnerConfig:
         training = self._training

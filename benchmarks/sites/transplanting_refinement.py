@@ -8,13 +8,14 @@ adapter that it began with and the one that came out.
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from benchmarks.sites.engine import SiteReply
 from benchmarks.sites.peers.averaging import weighted_mean
 from benchmarks.sites.peers.local_training import EXAMPLES
 from benchmarks.sites.transplanting_refinement_site import IMAGES, refine_adapters
-from benchmarks.sites.transplanting_validation import gates_of, modules_of
+from benchmarks.sites.transplanting_validation import calibrated, gates_of, modules_of
 from transplant.nets.adapter import Adapter
 from transplant.nets.transplant_net import RouteNet
 from transplant.refinement.round_delta import add_to
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from benchmarks.sites.contender import Progress, Training
     from benchmarks.sites.engine import Engine, Setting
-    from benchmarks.sites.transplanting_center import CalibratedRoute, Center, Offer
+    from benchmarks.sites.transplanting_center import CalibratedRoute, Offer
     from benchmarks.sites.transplanting_parcels import Parcels
 
 _REFINED = "-refined"
@@ -35,7 +36,6 @@ _REFINED = "-refined"
 def refined(
     routes: Mapping[str, CalibratedRoute],
     teachers: Mapping[str, Sequence[Offer]],
-    center: Center,
     parcels: Parcels,
     training: Training,
     engine: Engine,
@@ -50,7 +50,6 @@ def refined(
     Args:
         routes: by their `route_key`; they stay as they are.
         teachers: of each route, those whose sites refine and judge it: all of its category.
-        center: calibrates what comes out.
         parcels: packs what is sent.
         training: rounds, epochs over all rounds, batch size and precision.
         engine: asks the sites.
@@ -87,7 +86,9 @@ def refined(
     better = {key for key in moving if key in gates and gates[f"{key}{_REFINED}"].error < gates[key].error}
     progress(f"refinement: {len(better)} of {len(moving)} adapters better")
     return {
-        key: center.calibrated(route.offer, moving[key]) if key in better else route
+        key: calibrated(replace(route, net=moving[key]), gates.get(f"{key}{_REFINED}"))
+        if key in better
+        else route
         for key, route in routes.items()
     }
 

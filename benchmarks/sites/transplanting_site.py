@@ -1,9 +1,9 @@
 """What a site does to be transplanted: it trains a teacher for each category of which it holds enough.
 
 The training is `edge.teach`'s own, an epoch a function of the state and the recipe. A part of the site's
-pictures is held out; on it the best epoch is chosen and the teacher's error measured, which is the one figure
-that travels with the weights. A teacher is a function of the site's pictures and the run's seed, whatever the
-round in which it is asked for.
+pictures is held out; on it the best epoch is chosen, the teacher's error measured, and its temperature: the
+figures that travel with the weights. A teacher is a function of the site's pictures and the run's seed,
+whatever the round in which it is asked for.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from edge.teach.teaching import begin, run_epoch, taught_net
 from transplant.artifact.digest import derive_seed, sha256_hex
 from transplant.errors import DatasetInvalid
 from transplant.nets.architecture_table import default_architecture
+from transplant.nets.temperature import TEMPERATURE, route_temperature
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def train_teachers(data: LocalData, sent: Mapping[str, Tensor], settings: Mappin
 
     Returns:
         Tensors `CATEGORY.f.NAME` and `CATEGORY.g.NAME`, CATEGORY being its number; figures `CATEGORY.error`
-        in percent and `CATEGORY.held_out`, the number of pictures that it was measured on.
+        in percent, `CATEGORY.temperature`, and `CATEGORY.held_out`, the number of pictures that both were
+        measured on.
 
     Raises:
         DatasetInvalid: if training diverges.
@@ -65,7 +67,7 @@ def train_teachers(data: LocalData, sent: Mapping[str, Tensor], settings: Mappin
             continue
         taught = _taught(*splits, seed, settings)
         tensors |= {f"{category}.{name}": tensor for name, tensor in taught[0].items()}
-        figures |= {f"{category}.error": taught[1], f"{category}.held_out": float(len(splits[1]))}
+        figures |= {f"{category}.{name}": figure for name, figure in taught[1].items()}
     return SiteReply(tensors, figures)
 
 
@@ -103,8 +105,8 @@ def _dataset(data: LocalData, category: int, split: Split, places: np.ndarray) -
 
 def _taught(
     train: SiteDataset, held_out: SiteDataset, seed: int, settings: Mapping[str, Setting]
-) -> tuple[dict[str, Tensor], float]:
-    """Return the weights of the best epoch, f and g apart, and the error on what is held out in percent."""
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Return the weights of the best epoch, f and g apart, and what was measured on what is held out."""
     epochs = int(settings["epochs"])
     recipe = Recipe(
         epochs=epochs,
@@ -129,4 +131,9 @@ def _taught(
         for part, module in parts.items()
         for name, tensor in module.state_dict().items()
     }
-    return weights, max(record.score for record in state.history) * -1 + 100
+    route = net.eval().route(Task.CLASSIFICATION)
+    return weights, {
+        "error": 100 - max(record.score for record in state.history),
+        TEMPERATURE: route_temperature(route, held_out.batches(Task.CLASSIFICATION)),
+        "held_out": float(len(held_out)),
+    }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.journey.pictures import wilson_interval
 from benchmarks.sites.patience import ask_until_all
 from benchmarks.sites.transplanting_validation_site import validate_routes
 from transplant.nets.adapter import Adapter
+from transplant.nets.prediction import Calibration
+from transplant.nets.temperature import TEMPERATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,10 +27,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gate:
-    """What sites found of a route: its error in percent, on how many pictures of all of them together."""
+    """What sites found of a route: error in percent and temperature, on all their pictures together."""
 
     error: float
     held_out: int
+    temperature: float = 1.0
 
     @property
     def worst_error(self) -> float:
@@ -70,8 +74,17 @@ def gates_of(
         pictures = sum(int(figures[f"{key}.held_out"]) for figures in told)
         if pictures:
             wrong = sum(figures[f"{key}.error"] * figures[f"{key}.held_out"] for figures in told)
-            gates[key] = Gate(wrong / pictures, pictures)
+            # In logs: twice too sure at one site and half as sure at another is right in the middle.
+            warmth = sum(
+                math.log(figures[f"{key}.{TEMPERATURE}"]) * figures[f"{key}.held_out"] for figures in told
+            )
+            gates[key] = Gate(wrong / pictures, pictures, math.exp(warmth / pictures))
     return gates
+
+
+def calibrated(route: CalibratedRoute, gate: Gate | None) -> CalibratedRoute:
+    """Return the route as sure as its sites found it right; as it was, where none of them answered."""
+    return route if gate is None else replace(route, calibration=Calibration(gate.temperature))
 
 
 def modules_of(key: str, net: RouteNet) -> dict[str, nn.Module]:

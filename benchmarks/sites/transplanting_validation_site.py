@@ -13,6 +13,7 @@ from transplant.errors import InvalidSettings
 from transplant.nets.architecture_table import default_architecture
 from transplant.nets.architectures import build_adapter, build_category_module, build_task_module
 from transplant.nets.measures import measure
+from transplant.nets.temperature import TEMPERATURE, route_temperature
 from transplant.nets.transplant_net import RouteNet, freeze
 from transplant.types import Task
 
@@ -41,7 +42,8 @@ def validate_routes(
         settings: `arch`, `run_seed`.
 
     Returns:
-        No tensor; figures `ROUTE.error` in percent and `ROUTE.held_out`, on how many pictures.
+        No tensor; figures `ROUTE.error` in percent, `ROUTE.temperature`, and `ROUTE.held_out`, on how many
+        pictures.
 
     Raises:
         InvalidSettings: if the site has no teacher of a route's category.
@@ -57,8 +59,9 @@ def validate_routes(
             _adapter(key, tensors, architecture),
             host,
         )
-        parts = (each.split(_BATCH_OF_MEASURES) for each in (held_out.images, held_out.labels))
+        parts = [each.split(_BATCH_OF_MEASURES) for each in (held_out.images, held_out.labels)]
         figures[f"{key}.error"] = measure(route, zip(*parts, strict=True), Task.CLASSIFICATION)["error"]
+        figures[f"{key}.{TEMPERATURE}"] = route_temperature(route, zip(*parts, strict=True))
         figures[f"{key}.held_out"] = float(len(held_out))
     return SiteReply({}, figures)
 

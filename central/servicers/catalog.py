@@ -76,9 +76,9 @@ class CatalogServicer(catalog_pb2_grpc.CatalogServicer):
         convert.refuse_unknown_fields(request)
         version = read_catalog.get_version(self._center, request.number)
         wanted = request.errors
-        errors = read_catalog.errors_of_version(self._center, version.number) if wanted else {}
+        told = read_catalog.reports_of_version(self._center, version.number) if wanted else {}
         return catalog_pb2.GetVersionResponse(
-            version=convert.net_version_to_proto(version), errors=convert.route_errors_to_proto(errors)
+            version=convert.net_version_to_proto(version), errors=convert.route_reports_to_proto(told)
         )
 
     def WatchEvents(

@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from central.usecases.route_figures import route_errors
+from central.usecases.route_figures import route_reports
 from transplant.artifact.durable_file import storage_errors, write_durably, writing_durably
 from transplant.artifact.manifest import parse_manifest
 from transplant.artifact.net_document import net_document
@@ -15,7 +15,7 @@ from transplant.datafree.learn_guides import learn_guides
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import NotFound, RegistryDamaged
 from transplant.nets.architecture_table import image_px
-from transplant.types import Task
+from transplant.types import RouteReport, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,11 +61,11 @@ def stock_version(
     with registry.read() as books:
         version = books.versions.get(number)
         manifests = {each: books.modules.get(each).manifest for each in version.module_ids()}
-        errors = route_errors(books, version)
+        reports = route_reports(books, version)
     document = folder.net / str(version.number) / "net.json"
     if document.is_file() and document.read_bytes() == net_document(version):
         if guide_images and not folder.has_guides(version):  # asked for since, in so many words
-            _guide(folder, version, errors, guide_images, drawings, _ANY_PX)
+            _guide(folder, version, reports, guide_images, drawings, _ANY_PX)
         return version
     modules = folder.modules[0]
     for directory in (modules, document.parent):
@@ -76,9 +76,9 @@ def stock_version(
             _lay(store, parse_manifest(manifest).payload_sha256, modules / f"{module_id}.safetensors")
             write_durably(modules / f"{module_id}.json", manifest)
     if guide_images is None:
-        _guide(folder, version, errors, _GUIDE_IMAGES, drawings, _GUIDED_PX)
+        _guide(folder, version, reports, _GUIDE_IMAGES, drawings, _GUIDED_PX)
     elif guide_images:
-        _guide(folder, version, errors, guide_images, drawings, _ANY_PX)
+        _guide(folder, version, reports, guide_images, drawings, _ANY_PX)
     write_durably(document, net_document(version))  # last: where it stands, everything else does
     return version
 
@@ -86,7 +86,7 @@ def stock_version(
 def _guide(
     folder: NetFolder,
     version: NetVersion,
-    errors: Mapping[tuple[str, Task], float],
+    reports: Mapping[tuple[str, Task], RouteReport],
     images: int,
     drawings: float,
     largest_px: int,
@@ -106,7 +106,7 @@ def _guide(
                     sorted(sides),
                 )
             continue
-        told = {category: error for (category, of), error in errors.items() if of is task}
+        told = {category: report for (category, of), report in reports.items() if of is task}
         log.info("version %d: learning guides of %d routes for %s", version.number, len(lines), task)
         shown = procedural_images(images, sides.pop(), _GUIDE_SEED, drawings)
         guides |= learn_guides(net, task, shown, told)

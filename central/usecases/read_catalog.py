@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from central.usecases.route_figures import route_errors
+from central.usecases.route_figures import route_reports
 from transplant.artifact.chunks import read_chunks
 from transplant.artifact.manifest import parse_manifest
 from transplant.errors import InvalidSettings, NotFound, RegistryDamaged
 from transplant.rpc.messages import Event, ModuleSummary
-from transplant.types import ByteRange, Identity, MergeState, NetVersion, Role
+from transplant.types import ByteRange, Identity, MergeState, NetVersion, Role, RouteReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,14 +90,14 @@ def get_version(center: Center, number: int) -> NetVersion:
         return books.versions.get(number)
 
 
-def errors_of_version(center: Center, number: int) -> dict[tuple[str, Task], float]:
-    """Return how often the routes of a version err, where their sites told it; see `RouteError`.
+def reports_of_version(center: Center, number: int) -> dict[tuple[str, Task], RouteReport]:
+    """Return what sites measured of the routes of a version, where they told it.
 
     Raises:
         NotFound: if there is no such version.
     """
     with center.registry.read() as books:
-        return route_errors(books, books.versions.get(number))
+        return route_reports(books, books.versions.get(number))
 
 
 def watch_events(

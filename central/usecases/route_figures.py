@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from central.merge.verdicts import verdict_of
 from transplant.artifact.manifest import parse_manifest
-from transplant.types import Task
+from transplant.nets.temperature import COLDEST, HOTTEST, TEMPERATURE
+from transplant.types import RouteReport, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -52,13 +53,15 @@ def error_percent(task: Task, measured: Mapping[str, float]) -> float | None:
     return error if error is not None and 0.0 <= error <= 100.0 else None
 
 
-def route_errors(books: Books, version: NetVersion) -> dict[tuple[str, Task], float]:
-    """Return (category, task) -> how often that route errs, of those where it is known."""
-    found: dict[tuple[str, Task], float] = {}
+def route_reports(books: Books, version: NetVersion) -> dict[tuple[str, Task], RouteReport]:
+    """Return (category, task) -> what its site measured of that route, of those where it is known."""
+    found: dict[tuple[str, Task], RouteReport] = {}
     teachers = books.teachers.all()
     for route in version.routes:
         measured = measured_figures(books, books.merges.get(route.merge_key), teachers)
         error = error_percent(route.task, measured)
         if error is not None:
-            found[route.category, route.task] = error
+            temperature = measured.get(TEMPERATURE, 0.0)
+            known = COLDEST <= temperature <= HOTTEST
+            found[route.category, route.task] = RouteReport(error, temperature if known else None)
     return found

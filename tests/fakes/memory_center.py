@@ -16,7 +16,16 @@ from transplant.nets.architecture_table import adapter_architecture
 from transplant.nets.architectures import build_adapter
 from transplant.nets.disclosures import ProbeRequest
 from transplant.rpc.messages import AskedProbe, Declared, UploadPhase, UploadState
-from transplant.types import MergeState, MergeSummary, ModuleKind, NetVersion, Route, Task, Verdict
+from transplant.types import (
+    MergeState,
+    MergeSummary,
+    ModuleKind,
+    NetVersion,
+    Route,
+    RouteReport,
+    Task,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -134,10 +143,12 @@ class MemoryCenter:
             raise NotFound("no such version")
         return self.versions[number - 1]
 
-    def route_errors(self, number: int = 0) -> dict[tuple[str, Task], float]:
-        self._called("route_errors")
+    def route_reports(self, number: int = 0) -> dict[tuple[str, Task], RouteReport]:
+        self._called("route_reports")
         routes = self.versions[number - 1].routes
-        return {(route.category, route.task): 10.0 for route in routes if route.adapter is not None}
+        return {
+            (route.category, route.task): RouteReport(10.0) for route in routes if route.adapter is not None
+        }
 
     def watch_events(self, after: int = 0) -> Iterator[Event]:
         """Tell nothing: sites find out by asking."""

@@ -34,7 +34,7 @@ from transplant.errors import (
     TransferNotPossible,
 )
 from transplant.nets.architecture_table import adapter_architecture
-from transplant.types import ModuleKind, NetVersion, Route, Task
+from transplant.types import ModuleKind, NetVersion, Route, RouteReport, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,8 +211,8 @@ class _Catalog:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def route_errors(self, number: int = 0) -> dict[tuple[str, Task], float]:
-        return {("square", self._task): 10.0} if number else {}
+    def route_reports(self, number: int = 0) -> dict[tuple[str, Task], RouteReport]:
+        return {("square", self._task): RouteReport(10.0)} if number else {}
 
     def get_version(self, number: int = 0) -> NetVersion:
         if number > 1:

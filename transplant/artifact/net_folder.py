@@ -1,7 +1,7 @@
 """Versions of the net on a disk, as a site pulls them and as an export holds them, read back into nets.
 
 net/N/net.json             version N, its canonical document
-net/N/errors.json          how often its routes err, as their sites measured; optional
+net/N/errors.json          what sites measured of its routes: errors, temperatures; optional
 net/N/guides.safetensors   what was learned here about its routes beside their weights; optional
 modules/ID.safetensors     payload of a module, ID.json its manifest
 """
@@ -20,8 +20,9 @@ from transplant.artifact.guide_file import read_guides, write_guides
 from transplant.artifact.manifest_fields import CategoryName
 from transplant.artifact.net_document import net_digest, parse_net_document
 from transplant.errors import ManifestInvalid, NotFound
+from transplant.nets.temperature import COLDEST, HOTTEST
 from transplant.nets.transplant_net import TransplantNet
-from transplant.types import Task
+from transplant.types import RouteReport, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,12 +35,18 @@ if TYPE_CHECKING:
     from transplant.types import NetVersion
 
 
+_Percent = Annotated[float, Field(ge=0, le=100)]
+_Temperature = Annotated[float, Field(ge=COLDEST, le=HOTTEST)] | None
+
+
 class _Errors(BaseModel):
-    """errors.json: category, task, percent."""
+    """errors.json: category, task, percent of errors and temperature, null where that was not told."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    errors: tuple[tuple[CategoryName, Task, Annotated[float, Field(ge=0, le=100)]], ...]
+    errors: tuple[
+        tuple[CategoryName, Task, _Percent, _Temperature] | tuple[CategoryName, Task, _Percent], ...
+    ]
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,8 @@ class NetFolder:
         """Tell whether anything was learned about the routes of a version."""
         return self._guides(version).is_file()
 
-    def keep_errors(self, version: NetVersion, errors: Mapping[tuple[str, Task], float]) -> None:
-        """Write down how often the routes of a version err, in percent.
+    def keep_reports(self, version: NetVersion, reports: Mapping[tuple[str, Task], RouteReport]) -> None:
+        """Write down what sites measured of the routes of a version.
 
         Raises:
             StorageFull: if the disk is full.
@@ -105,11 +112,14 @@ class NetFolder:
         path = self._errors(version)
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-        told = [[category, task.value, percent] for (category, task), percent in sorted(errors.items())]
+        told = [
+            [category, task.value, report.error, report.temperature]
+            for (category, task), report in sorted(reports.items())
+        ]
         write_durably(path, canonical_json({"errors": told}) + b"\n")
 
-    def errors(self, version: NetVersion) -> dict[tuple[str, Task], float]:
-        """Return what `keep_errors` wrote; empty where nobody told.
+    def reports(self, version: NetVersion) -> dict[tuple[str, Task], RouteReport]:
+        """Return what `keep_reports` wrote; empty where nobody told.
 
         Raises:
             ManifestInvalid: if the file is damaged.
@@ -121,7 +131,9 @@ class NetFolder:
             told = _Errors.model_validate_json(path.read_bytes())
         except ValidationError as error:
             raise ManifestInvalid(f"{path} is damaged: remove it, and pull the version again") from error
-        return {(category, task): percent for category, task, percent in told.errors}
+        # An earlier release wrote no temperature.
+        rows = [(*row, None) if len(row) == 3 else row for row in told.errors]
+        return {(category, task): RouteReport(percent, warmth) for category, task, percent, warmth in rows}
 
     def load(self, module_id: str) -> nn.Module:
         """Return a module, verified.

@@ -1,6 +1,7 @@
 """Learn the guides of a net's routes without data: on synthetic images, and from figures that sites reported.
 
-Temperature. A site reports how often its route errs, no logit. A calibrated classifier's mean confidence is
+Temperature. A site fits it on its own labelled images and reports the number (`transplant.nets.temperature`).
+One of an earlier release reports only how often its route errs: a calibrated classifier's mean confidence is
 its accuracy, so the temperature is the one at which the route's mean max(p, 1 - p) over the synthetic images
 is 1 - error. Where no figure is known it stays 1.
 
@@ -24,24 +25,24 @@ from transplant.nets.measures import as_images
 from transplant.nets.pixel_budget import images_at_once
 from transplant.nets.prediction import Calibration
 from transplant.nets.route_guide import RouteGuide, summary_of
+from transplant.nets.temperature import COLDEST, HOTTEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from transplant.nets.transplant_net import TransplantNet
-    from transplant.types import Task
+    from transplant.types import RouteReport, Task
 
 LEAST_IMAGES = 64
 _SUREST = 6.0
 """Log-odds beyond it are all "surely": they must not bend the plane."""
 _RIDGE = 0.03
 """Times the mean variance of an entry: entries of one channel are nearly collinear, and must not cancel."""
-_TEMPERATURES = (1e-2, 1e2)
 _HALVINGS = 40
 
 
 def learn_guides(
-    net: TransplantNet, task: Task, images_u8_NCHW: Tensor, errors: Mapping[str, float] | None = None
+    net: TransplantNet, task: Task, images_u8_NCHW: Tensor, reports: Mapping[str, RouteReport] | None = None
 ) -> dict[tuple[str, Task], RouteGuide]:
     """Return a guide for every route of a task.
 
@@ -49,7 +50,7 @@ def learn_guides(
         net: the net.
         task: whose routes.
         images_u8_NCHW: images of any kind, unlabelled: procedural ones, or public ones that the caller has.
-        errors: category -> percent of wrong answers that its site measured (of pixels, for a segmentation).
+        reports: category -> what its site measured.
 
     Raises:
         InvalidSettings: for fewer images than `LEAST_IMAGES`, or an error outside 0..100.
@@ -65,12 +66,28 @@ def learn_guides(
     guides: dict[tuple[str, Task], RouteGuide] = {}
     for place, category in enumerate(predictions[0].categories):
         logits = [prediction.logits_BG[:, place] for prediction in predictions]
-        error = (errors or {}).get(category)
-        calibration = Calibration() if error is None else matched_calibration(torch.cat(logits), error)
+        calibration = told_calibration((reports or {}).get(category), torch.cat(logits))
         odds_N = torch.cat([_image_odds(each, calibration) for each in logits])
         summary_ND = _summaries(net.route(category, task).category_module, parts)
         guides[category, task] = RouteGuide(calibration, _ridge(summary_ND, odds_N))
     return guides
+
+
+def told_calibration(report: RouteReport | None, logits: Tensor) -> Calibration:
+    """Return the calibration of a route by what its site reported.
+
+    Args:
+        report: of the route; None: nobody told.
+        logits: of the route on synthetic images, of any shape.
+
+    Raises:
+        InvalidSettings: if the reported error is no percentage.
+    """
+    if report is None:
+        return Calibration()
+    if report.temperature is not None:
+        return Calibration(report.temperature)
+    return matched_calibration(logits, report.error)
 
 
 def matched_calibration(logits: Tensor, error: float) -> Calibration:
@@ -86,7 +103,7 @@ def matched_calibration(logits: Tensor, error: float) -> Calibration:
     if not 0 <= error <= 100:
         raise InvalidSettings(f"an error is a percentage; got {error}")
     sureness = logits.abs().to(torch.float64)
-    low, high = (math.log(bound) for bound in _TEMPERATURES)
+    low, high = (math.log(bound) for bound in (COLDEST, HOTTEST))
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         confidence = float(torch.sigmoid(sureness / math.exp(middle)).mean())

@@ -17,7 +17,7 @@ from transplant.rpc.renewal import renewed_kit, signing_request, swap_kit
 from transplant.rpc.retry import RetryPolicy
 from transplant.rpc.upload import Progress, upload_file
 from transplant.rpc.verdict_signature import sign_verdict
-from transplant.types import MergeState, MergeSummary, NetVersion, Route, Verdict
+from transplant.types import MergeState, MergeSummary, NetVersion, Route, RouteReport, Verdict
 from transplant.v1 import catalog_pb2, identity_pb2, intake_pb2, merge_pb2, probe_pb2, validation_pb2
 from transplant.v1.catalog_pb2_grpc import CatalogStub
 from transplant.v1.identity_pb2_grpc import IdentityStub
@@ -246,14 +246,14 @@ class CentralClient:
         request = catalog_pb2.GetVersionRequest(number=number)
         return convert.net_version_from_proto(self._caller.unary(self._catalog.GetVersion, request).version)
 
-    def route_errors(self, number: int = 0) -> dict[tuple[str, Task], float]:
-        """Read how often the routes of a version err, in percent, where their sites told it.
+    def route_reports(self, number: int = 0) -> dict[tuple[str, Task], RouteReport]:
+        """Read what sites measured of the routes of a version, where they told it.
 
         A center of an earlier release tells nothing.
         """
         request = catalog_pb2.GetVersionRequest(number=number, errors=True)
         try:
-            return convert.route_errors_from_proto(self._caller.unary(self._catalog.GetVersion, request))
+            return convert.route_reports_from_proto(self._caller.unary(self._catalog.GetVersion, request))
         except InvalidSettings:
             return {}  # of an earlier release: it does not know the field
 

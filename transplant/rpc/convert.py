@@ -8,8 +8,8 @@ from transplant.rpc.convert_artifacts import (
     manifest_to_proto,
     net_version_from_proto,
     net_version_to_proto,
-    route_errors_from_proto,
-    route_errors_to_proto,
+    route_reports_from_proto,
+    route_reports_to_proto,
 )
 from transplant.rpc.convert_probes import asked_probe_from_proto, asked_probe_to_proto
 from transplant.rpc.convert_uploads import (
@@ -65,9 +65,9 @@ __all__ = [
     "ranges_from_proto",
     "ranges_to_proto",
     "refuse_unknown_fields",
-    "route_errors_from_proto",
-    "route_errors_to_proto",
     "route_from_proto",
+    "route_reports_from_proto",
+    "route_reports_to_proto",
     "route_to_proto",
     "task_from_proto",
     "task_to_proto",

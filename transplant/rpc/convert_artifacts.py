@@ -10,6 +10,7 @@ from transplant.artifact.limits import DEFAULT_LIMITS
 from transplant.artifact.manifest import Manifest, check_layout, raise_manifest_invalid
 from transplant.artifact.net_document import net_digest, net_document, parse_net_document
 from transplant.errors import DigestMismatch, InvalidSettings, ManifestInvalid
+from transplant.nets.temperature import COLDEST, HOTTEST
 from transplant.rpc.convert_values import (
     KINDS,
     enum_from_proto,
@@ -21,7 +22,7 @@ from transplant.rpc.convert_values import (
     task_to_proto,
     unknown_field,
 )
-from transplant.types import Disclosure, NetVersion
+from transplant.types import Disclosure, NetVersion, RouteReport
 from transplant.v1 import catalog_pb2, manifest_pb2
 
 if TYPE_CHECKING:
@@ -126,21 +127,32 @@ def net_version_to_proto(version: NetVersion) -> catalog_pb2.NetVersion:
     )
 
 
-def route_errors_to_proto(errors: Mapping[tuple[str, Task], float]) -> list[catalog_pb2.RouteError]:
-    """Return how often routes err."""
+def route_reports_to_proto(told: Mapping[tuple[str, Task], RouteReport]) -> list[catalog_pb2.RouteError]:
+    """Return what sites measured of routes."""
     return [
-        catalog_pb2.RouteError(category=category, task=task_to_proto(task), percent=percent)
-        for (category, task), percent in sorted(errors.items())
+        catalog_pb2.RouteError(
+            category=category,
+            task=task_to_proto(task),
+            percent=report.error,
+            temperature=report.temperature or 0.0,
+        )
+        for (category, task), report in sorted(told.items())
     ]
 
 
-def route_errors_from_proto(message: catalog_pb2.GetVersionResponse) -> dict[tuple[str, Task], float]:
-    """Read how often routes err; what is no percentage of a known task was not told."""
+def route_reports_from_proto(
+    message: catalog_pb2.GetVersionResponse,
+) -> dict[tuple[str, Task], RouteReport]:
+    """Read what sites measured of routes; what is no percentage of a known task was not told."""
     return {
-        (each.category, task): each.percent
+        (each.category, task): RouteReport(each.percent, _told_temperature(each.temperature))
         for each in message.errors
         if (task := task_from_proto(each.task)) is not None and 0.0 <= each.percent <= 100.0
     }
+
+
+def _told_temperature(value: float) -> float | None:
+    return value if COLDEST <= value <= HOTTEST else None
 
 
 def net_version_from_proto(message: catalog_pb2.NetVersion) -> NetVersion:

@@ -129,14 +129,16 @@ class GetVersionRequest(_message.Message):
     def __init__(self, number: _Optional[int] = ..., errors: _Optional[bool] = ...) -> None: ...
 
 class RouteError(_message.Message):
-    __slots__ = ("category", "task", "percent")
+    __slots__ = ("category", "task", "percent", "temperature")
     CATEGORY_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     PERCENT_FIELD_NUMBER: _ClassVar[int]
+    TEMPERATURE_FIELD_NUMBER: _ClassVar[int]
     category: str
     task: _manifest_pb2.Task
     percent: float
-    def __init__(self, category: _Optional[str] = ..., task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., percent: _Optional[float] = ...) -> None: ...
+    temperature: float
+    def __init__(self, category: _Optional[str] = ..., task: _Optional[_Union[_manifest_pb2.Task, str]] = ..., percent: _Optional[float] = ..., temperature: _Optional[float] = ...) -> None: ...
 
 class GetVersionResponse(_message.Message):
     __slots__ = ("version", "errors")
