@@ -3,7 +3,7 @@
 A net is founded by the first category's teacher; every other one is transplanted without labels. The pictures
 are the test pictures of all sites that show their category, each of one category alone; the answer is the
 most probable category. The guides are learned as a center learns them: from procedural images, and from the
-errors that sites measure on their validation splits.
+errors and temperatures that sites measure on their validation splits.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ from transplant.errors import InvalidSettings
 from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.learning import run_learner
 from transplant.nets.measures import measure
+from transplant.nets.temperature import route_temperature
 from transplant.nets.transplant_net import TransplantNet
-from transplant.types import NetVersion, Route, Task
+from transplant.types import NetVersion, Route, RouteReport, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,9 +82,9 @@ def run_budget(
     ]
     if not all(book.has(cell) for cell in cells):
         setting = Setting(out, data_root, None, epochs, _STEPS, fast_precision(), -1, commit())
-        net, errors = _grown(setting, console, data, categories, seed)
+        net, reports = _grown(setting, console, data, categories, seed)
         images, truth = _pictures(setting, data, categories, seed)
-        for record in _measured(net, errors, images, truth, data, seed, repetitions):
+        for record in _measured(net, reports, images, truth, data, seed, repetitions):
             book.add(record)
         ran = 1
     note_cases(out, this_machine(), command, ran, began_s)
@@ -92,8 +93,8 @@ def run_budget(
 
 def _grown(
     setting: Setting, console: Console, data: str, categories: Sequence[str], seed: int
-) -> tuple[TransplantNet, dict[str, float]]:
-    """Return the net, and the percentage of each site's validation split on which its route errs."""
+) -> tuple[TransplantNet, dict[str, RouteReport]]:
+    """Return the net, and what each site measures of its route on its validation split."""
     modules: dict[str, nn.Module] = {}
     routes: list[Route] = []
     host = categories[0]
@@ -118,12 +119,14 @@ def _grown(
         routes.append(Route(category, _TASK, f"f-{category}", adapter, "g", f"merge-{category}"))
         console.print(f"  {category}: {time.monotonic() - began_s:.0f} s", highlight=False)
     net = TransplantNet(NetVersion(1, None, tuple(routes)), modules)
-    errors: dict[str, float] = {}
+    reports: dict[str, RouteReport] = {}
     for category in categories:
         cell = Cell("exp2", data, _ARCH, "transplant", "none", 0, seed, category, host, _TASK, 3, 3)
         validation = setting.teacher_key(cell, category).site.load(Split.VALIDATION)
-        errors[category] = measure(net.route(category, _TASK), validation.batches(_TASK), _TASK)["error"]
-    return net, errors
+        route = net.route(category, _TASK)
+        error = measure(route, validation.batches(_TASK), _TASK)["error"]
+        reports[category] = RouteReport(error, route_temperature(route, validation.batches(_TASK)))
+    return net, reports
 
 
 def _pictures(setting: Setting, data: str, categories: Sequence[str], seed: int) -> tuple[Tensor, Tensor]:
@@ -138,7 +141,7 @@ def _pictures(setting: Setting, data: str, categories: Sequence[str], seed: int)
 
 def _measured(
     net: TransplantNet,
-    errors: dict[str, float],
+    reports: dict[str, RouteReport],
     images: Tensor,
     truth: Tensor,
     data: str,
@@ -147,8 +150,8 @@ def _measured(
 ) -> list[Record]:
     keep_freed_memory()
     synthetic = procedural_images(_GUIDE_IMAGES, images.shape[-1], _GUIDE_SEED, drawings_of(data))
-    guided = net.guided(learn_guides(net, _TASK, synthetic, errors))
-    count = len(errors)
+    guided = net.guided(learn_guides(net, _TASK, synthetic, reports))
+    count = len(reports)
     records: list[Record] = []
 
     def accuracy(asked: TransplantNet, budget: int) -> float:

@@ -8,7 +8,7 @@ import grpc
 import numpy as np
 import pytest
 from fakes.every_rpc import channel_of
-from fakes.grown_center import good_verdict, grow, grown_home
+from fakes.grown_center import grow, grown_home
 from fakes.real_center import real_center
 from PIL import Image
 
@@ -26,7 +26,7 @@ from transplant.datafree.learn_guides import learn_guides
 from transplant.datafree.procedural_images import procedural_images
 from transplant.errors import ManifestInvalid, NotFound, RegistryDamaged
 from transplant.rpc.channel import load_kit
-from transplant.types import Role, Task
+from transplant.types import Role, RouteReport, Task
 from transplant.v1 import manifest_pb2, prediction_pb2, prediction_pb2_grpc
 
 
@@ -65,7 +65,7 @@ def test_a_version_is_stocked_once_with_guides_from_its_sites_figures(grown, tmp
     net = folder.load_net(folder.version())
     assert net.version == version
     temperatures = {key: guide.calibration.temperature for key, guide in net.guides.items()}
-    assert temperatures["cat", Task.CLASSIFICATION] != 1.0
+    assert temperatures["cat", Task.CLASSIFICATION] == 1.5
     assert temperatures["dog", Task.CLASSIFICATION] == 1.0  # the founder's own: nobody had to judge it
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     assert stock_version(registry, store, folder, 2, guide_images=64) == version
@@ -90,7 +90,7 @@ def test_guides_of_large_images_are_learned_only_where_that_is_asked_for(grown, 
     assert seen == []
     stock_version(registry, store, folder, 0, guide_images=64, drawings=0.9)
     assert folder.has_guides(version)
-    assert seen == [(64, {"cat": good_verdict("").transplanted["error"]})]
+    assert seen == [(64, {"cat": RouteReport(20.0, 1.5)})]
 
 
 def test_drawings_among_the_images_are_as_many_as_the_center_learns_by(grown, tmp_path, monkeypatch):
@@ -106,22 +106,21 @@ def test_drawings_among_the_images_are_as_many_as_the_center_learns_by(grown, tm
     assert shares == [0.9]
 
 
-def test_how_often_routes_err_travels_with_a_version_that_a_site_pulls(center, tmp_path):
+def test_what_sites_measured_of_routes_travels_with_a_version_that_a_site_pulls(center, tmp_path):
     grow(center, "dog", "cat")
     client = center.client("site-dog")
-    told = client.route_errors()
-    assert (
-        told["cat", Task.CLASSIFICATION] == good_verdict("").transplanted["error"]
-    )  # what its site's verdict says
+    told = client.route_reports()
+    assert told["cat", Task.CLASSIFICATION] == RouteReport(20.0, 1.5)  # what its site's verdict says
     assert ("dog", Task.CLASSIFICATION) not in told  # its teacher told no figures
     home = SiteHome(tmp_path / "site")
     version = pull_version(client, home)
-    assert net_folder(home).errors(version) == told
-    (home.net / str(version.number) / "errors.json").write_text(
-        '{"errors": [["cat", "classification", 300]]}'
-    )
+    assert net_folder(home).reports(version) == told
+    path = home.net / str(version.number) / "errors.json"
+    path.write_text('{"errors": [["cat", "classification", 20]]}')  # as an earlier release wrote it
+    assert net_folder(home).reports(version) == {("cat", Task.CLASSIFICATION): RouteReport(20.0)}
+    path.write_text('{"errors": [["cat", "classification", 300]]}')
     with pytest.raises(ManifestInvalid, match="pull the version again"):
-        net_folder(home).errors(version)
+        net_folder(home).reports(version)
 
 
 def test_a_payload_that_the_store_has_lost_is_said_and_the_rest_is_gone_on_with(grown, tmp_path):

@@ -17,7 +17,7 @@ from benchmarks.sites.in_process import InProcess
 from benchmarks.sites.run_rounds import Rounds
 from benchmarks.sites.scenarios_attendance import Attendance
 from benchmarks.sites.transplanting import Transplant
-from benchmarks.sites.transplanting_center import CalibratedRoute, Center, Offer, adapter_shape, bytes_of
+from benchmarks.sites.transplanting_center import CalibratedRoute, Offer, adapter_shape, bytes_of
 from benchmarks.sites.transplanting_parcels import Parcels
 from benchmarks.sites.transplanting_refinement import refined
 from benchmarks.sites.transplanting_refinement_site import refine_adapters
@@ -30,6 +30,7 @@ from transplant.nets.architectures import build_adapter
 from transplant.nets.measures import measure
 from transplant.nets.prediction import Calibration
 from transplant.nets.teacher_net import TeacherNet
+from transplant.nets.temperature import route_temperature
 from transplant.nets.transplant_net import RouteNet, freeze
 from transplant.refinement.adapter_refinement import prepare, refine
 from transplant.types import Task
@@ -110,13 +111,13 @@ def run(
 ) -> dict[str, CalibratedRoute]:
     """Refine routes at the sites of their teachers, and of `more` teachers of their categories."""
     every = [*(route.offer for route in routes.values()), *more]
-    parcels, center = Parcels(), Center(TRAINING, 32, 0.2, 0)
+    parcels = Parcels()
     parcels.made(every)
     teachers = {
         key: [each for each in every if each.category == route.offer.category]
         for key, route in routes.items()
     }
-    return refined(routes, teachers, center, parcels, TRAINING, engine, labels, seed, lambda _: None)
+    return refined(routes, teachers, parcels, TRAINING, engine, labels, seed, lambda _: None)
 
 
 def at_two_sites(data: LocalData, seed: int = SEED) -> None:
@@ -202,6 +203,7 @@ class Sites:
 
     def _judged(self, site: int) -> SiteReply:
         figures = {"1-1.error": 10.0, "1-1-refined.error": self.errors[site]}
+        figures |= {"1-1.temperature": 1.0, "1-1-refined.temperature": 4.0 if site == 1 else 0.5}
         return SiteReply({}, figures | {"1-1.held_out": 5.0 * site, "1-1-refined.held_out": 5.0 * site})
 
 
@@ -217,6 +219,8 @@ def test_every_site_with_a_teacher_refines_and_their_differences_are_averaged_by
     found = run(engine, routes, other)
     assert engine.asked == [(refine_adapters, [1, 3])] * ROUNDS + [(validate_routes, [1, 3])]
     assert found["0-0"] is routes["0-0"], "a founder has nothing to refine"
+    warmth = 4.0**0.25 * 0.5**0.75  # 5 pictures at one site and 15 at the other
+    assert found["1-1"].calibration.temperature == pytest.approx(warmth)
     assert moved_by(routes, found) == {ROUNDS * (10 * 1 + 30 * 3) / 40}
     named = {
         site: {module for module in ("f", "own", "g") if any(f"1-1.{module}." in name for name in names)}
@@ -257,6 +261,8 @@ def test_routes_are_measured_on_what_the_teacher_held_out_and_no_tensor_comes_ba
     parcels.made([founder, joining])
     gates = gates_of(nets, {"0-0": [0], "1-1": [1, 2]}, parcels, TRAINING, engine, SEED)
     held_out = [splits_of(each, each.known[0], {"run_seed": SEED})[1] for each in data]
+    batches = held_out[0].batches(Task.CLASSIFICATION)
+    assert gates["0-0"].temperature == pytest.approx(route_temperature(nets["0-0"], batches))
     assert {key: gate.held_out for key, gate in gates.items()} == {
         "0-0": len(held_out[0]), "1-1": len(held_out[1]) + len(held_out[2]),
     }  # fmt: skip

@@ -13,7 +13,7 @@ from PIL import Image
 
 from edge.cli import run
 from transplant.artifact.export_net import export_net
-from transplant.types import Task
+from transplant.types import RouteReport, Task
 
 
 @pytest.fixture
@@ -105,21 +105,23 @@ def test_probabilities_are_calibrated_by_how_often_their_sites_said_that_routes_
         return [row for line in lines for row in line["answers"]]
 
     assert all(row["probability"] == pytest.approx(sigmoid(row["logit"]), abs=1e-3) for row in rows())
-    folder.keep_errors(version, {("c1", Task.CLASSIFICATION): 30.0, ("c2", Task.SEGMENTATION): 10.0})
+    told = {("c1", Task.CLASSIFICATION): RouteReport(30.0, 4.0), ("c2", Task.SEGMENTATION): RouteReport(10.0)}
+    folder.keep_reports(version, told)
     calibrated = {row["category"]: row["probability"] == pytest.approx(sigmoid(row["logit"]), abs=1e-3)
                   for row in rows()}  # fmt: skip
     assert calibrated == {"c0": True, "c1": False, "c2": True}
     out = root / "out"
     assert run(["export", "--home", str(root / "home"), "--out", str(out), "--format", "safetensors"]) == 0
     card = json.loads((out / "card.json").read_bytes())
-    warm = {(r["category"], r["task"]) for r in card["routes"] if r["temperature"] != 1.0}
-    assert warm == {("c1", "classification"), ("c2", "segmentation")}
+    warm = {(r["category"], r["task"]): r["temperature"] for r in card["routes"] if r["temperature"] != 1.0}
+    assert warm.keys() == {("c1", "classification"), ("c2", "segmentation")}
+    assert warm["c1", "classification"] == 4.0
 
 
 def test_large_images_are_calibrated_only_where_that_is_asked_for(site, monkeypatch):
     root, folder, version = site
     monkeypatch.setattr("edge.predict._GUIDED_PX", 16)  # as if 32 pixels were many
-    folder.keep_errors(version, {("c1", Task.CLASSIFICATION): 30.0})
+    folder.keep_reports(version, {("c1", Task.CLASSIFICATION): RouteReport(30.0)})
     arguments = ["predict", str(root / "pictures"), "--home", str(root / "home")]
     assert run(arguments) == 0
     assert not folder.has_guides(version)

@@ -26,6 +26,7 @@ from transplant.errors import (
     NotFound,
     StorageFull,
 )
+from transplant.nets.temperature import HOTTEST, TEMPERATURE
 from transplant.types import Disclosure, MergeState, ModuleKind, Task
 
 TASKS = (Task.CLASSIFICATION, Task.SEGMENTATION)
@@ -48,6 +49,8 @@ def test_a_seal_says_what_it_is_and_where_it_comes_from(taught, home):
     assert classification.parents == segmentation.parents == (f.module_id,)
     assert (classification.task, segmentation.task) == TASKS
     assert "validation_error" in classification.metrics
+    both = [each.metrics["validation_temperature"] for each in (classification, segmentation)]
+    assert all(0 < temperature <= HOTTEST for temperature in both)
     assert "validation_iou" in segmentation.metrics
     assert f.training.sample_count == 32
     assert f.training.raw_bytes == 3 * 32 * (4 * 1024 + 1)
@@ -212,7 +215,9 @@ def test_candidates_are_answered_once_and_again_after_a_crash(taught, home, cent
     assert len(center.verdicts) == 2
     for verdict in center.verdicts:
         assert verdict.sample_count == 32
-        assert verdict.teacher.keys() == verdict.transplanted.keys() == verdict.floor.keys()
+        assert verdict.teacher.keys() == verdict.floor.keys()
+        assert verdict.transplanted.keys() == verdict.teacher.keys() | {TEMPERATURE}
+        assert 0 < verdict.transplanted[TEMPERATURE] <= HOTTEST
     assert answer() == []
 
 

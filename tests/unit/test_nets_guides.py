@@ -15,7 +15,7 @@ from transplant.errors import CheckpointInvalid, InvalidSettings
 from transplant.nets.category_group import GROUPED_IMAGES
 from transplant.nets.prediction import Calibration, Prediction
 from transplant.nets.route_guide import RouteGuide
-from transplant.types import NetVersion, Route, Task
+from transplant.types import NetVersion, Route, RouteReport, Task
 
 IMAGES = procedural_images(192, 32, seed=5)
 HELD_OUT = procedural_images(64, 32, seed=6)
@@ -91,9 +91,11 @@ def test_a_reported_error_makes_a_boastful_route_comparable():
 
 
 def test_figures_reach_the_guides_by_category():
-    guides = learn_guides(grown_net(categories=2), Task.CLASSIFICATION, IMAGES, {"c1": 10.0})
+    guides = learn_guides(grown_net(categories=2), Task.CLASSIFICATION, IMAGES, {"c1": RouteReport(10.0)})
     assert guides["c0", Task.CLASSIFICATION].calibration == Calibration()
     assert guides["c1", Task.CLASSIFICATION].calibration.temperature != 1.0
+    told = learn_guides(grown_net(categories=2), Task.CLASSIFICATION, IMAGES, {"c1": RouteReport(10.0, 0.7)})
+    assert told["c1", Task.CLASSIFICATION].calibration == Calibration(0.7)
     with pytest.raises(InvalidSettings, match="64 images or more"):
         learn_guides(grown_net(categories=2), Task.CLASSIFICATION, IMAGES[:10])
 
