@@ -7,70 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fakes.flower_grid import CONTEXT, FakeGrid, FakeTime
+from fakes.flower_grid import FakeGrid, FakeTime
+from fakes.held_rounds import ROUNDS, SHAPES, SITES, hold, honest, run_of, tampered
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 
 from central.refine.attendance import Waiter
-from central.refine.federated_run import STRATEGIES, FederatedRun, Rounds, RunState
-from central.refine.refinement import how_it_came
+from central.refine.federated_run import Rounds, RunState
 from central.refine.rounds import TOLD, run_rounds
-from edge.refine_app import answer
-from edge.refine_noise import RoundNoise
-from transplant.errors import InvalidSettings
-from transplant.refinement.refinement_config import RefinementConfig
-from transplant.refinement.round_delta import RoundDelta, norm_of
-
-SHAPES = {"convolutions.0.weight": (4, 3, 1, 1), "convolutions.0.bias": (4,)}
-ROUTE = {
-    "category": "cat",
-    "task": "classification",
-    "category_module": "a" * 64,
-    "adapter": "b" * 64,
-    "task_module": "c" * 64,
-}
-SITES = {
-    1: "site-ada",
-    2: "site-bob",
-    3: "site-cyd",
-    4: "site-dan",
-    5: "site-eve",
-    6: "site-fay",
-    7: "site-gus",
-}
-ROUNDS = Rounds(rounds=2, quorum=2, wait_s=5, timeout_s=10, patience=1)
-
-
-def run_of(rounds: Rounds = ROUNDS) -> FederatedRun:
-    nodes = {str(node_id): site for node_id, site in SITES.items()}
-    return FederatedRun("d" * 64, "refine", {"route": ROUTE, "settings": {}}, nodes, SHAPES, rounds)
-
-
-def honest(step: float = 0.1, images: float = 10.0, noise: RoundNoise | None = None):
-    """Return a node that moves every number by `step` in every round, through the site's own code."""
-
-    def work(_order, sent):
-        return RoundDelta(
-            {name: torch.full_like(each, step) for name, each in sent.items()}, {"images": images}
-        )
-
-    return lambda message: answer(message, CONTEXT, work, noise)
-
-
-def tampered(change):
-    """Return a node that answers honestly, and then changes its answer."""
-
-    def node(message: Message) -> Message:
-        reply = honest()(message)
-        change(reply.content)
-        return reply
-
-    return node
-
-
-def hold(nodes, rounds: Rounds = ROUNDS):
-    grid, time = FakeGrid(nodes), FakeTime()
-    record, arrays = run_rounds(grid.as_grid(), run_of(rounds), Waiter(time.now_s, time.sleep))
-    return grid, record, arrays
 
 
 def test_answers_are_averaged_by_images_and_rounds_add_up():
@@ -273,113 +216,6 @@ def test_a_node_that_is_shut_out_during_a_run_has_said_nothing_and_is_asked_noth
     assert (third.asked, third.refused) == (("site-ada", "site-bob"), {})
     assert 100 <= time.now < 101, "only the first round waited"
     assert all(torch.allclose(each, torch.full_like(each, 0.3 + 0.2)) for each in arrays.values())
-
-
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_strategy_of_the_table_moves_where_the_sites_do(strategy: str):
-    nodes = {node_id: honest(0.1) for node_id in SITES}
-    _, record, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=7))
-    assert record.state is RunState.DONE, record.reason
-    assert all(bool((tensor > 0).all()) for tensor in arrays.values())
-
-
-LEAST = {"fedmedian": 3, "fedtrimmedavg": 5, "krum": 5, "multikrum": 5, "bulyan": 7}
-
-
-@pytest.mark.parametrize(("strategy", "quorum"), LEAST.items())
-def test_robust_strategies_bear_with_one_site_that_shouts_at_their_very_quorum(strategy: str, quorum: int):
-    nodes = {node_id: honest(0.1) for node_id in range(1, quorum)} | {quorum: honest(1000.0, images=1e8)}
-    _, record, arrays = hold(nodes, replace(ROUNDS, strategy=strategy, quorum=quorum))
-    assert record.state is RunState.DONE, record.reason
-    assert all(torch.allclose(tensor, torch.full_like(tensor, 0.2), atol=1e-5) for tensor in arrays.values())
-    _, _, mean = hold(nodes, replace(ROUNDS, quorum=quorum))
-    assert all(bool((tensor > 100).all()) for tensor in mean.values())
-
-
-@pytest.mark.parametrize(("strategy", "quorum"), LEAST.items())
-def test_robust_strategies_are_refused_where_they_would_bear_with_nobody(strategy: str, quorum: int):
-    with pytest.raises(InvalidSettings, match=f"a quorum of {quorum}"):
-        replace(ROUNDS, strategy=strategy, quorum=quorum - 1)
-    with pytest.raises(InvalidSettings, match="2 lying"):
-        replace(ROUNDS, strategy=strategy, quorum=quorum, lying=2)
-    with pytest.raises(InvalidSettings, match="fedavg bears with no site that lies"):
-        replace(ROUNDS, lying=1)
-
-
-def test_central_noise_is_bounded_and_there_and_no_site_weighs_more():
-    rounds = replace(ROUNDS, rounds=1, epsilon=1000.0, clip_norm=0.01)
-    _, record, arrays = hold({1: honest(5.0, 1.0), 2: honest(-5.0, 1e6)}, rounds)
-    assert record.state is RunState.DONE
-    assert 0 < norm_of(arrays) < 0.01, "the two cancel out, but for the noise"
-    with pytest.raises(InvalidSettings, match="fedavg alone"):
-        replace(rounds, strategy="fedadam")
-
-
-def test_a_site_with_noise_of_its_own_tells_its_budget_and_nothing_of_its_data():
-    noise = RoundNoise(epsilon=1e4, delta=1e-5, clip_norm=0.05)
-    grid, record, arrays = hold({1: honest(5.0, 77.0, noise), 2: honest(5.0, 77.0, noise)})
-    assert record.state is RunState.DONE
-    assert record.rounds[0].figures == {
-        "images": 2.0, "labels": 0.0, "loss": 0.0, "task_loss": 0.0, "epsilon": 1e4, "delta": 1e-5
-    }  # fmt: skip
-    assert norm_of(arrays) < 2 * 0.05 * 1.2
-    first = [array.numpy() for array in grid.received[0].content.array_records["arrays"].values()]
-    assert len({float(value) for each in first for value in each.ravel()}) > 4, "there is no noise"
-
-
-def test_privacy_is_told_only_where_every_answer_of_every_round_had_noise():
-    noise, more = (RoundNoise(epsilon, 1e-5, 0.05) for epsilon in (1.0, 3.0))
-    config = RefinementConfig(labels=10)
-
-    def told_of(rounds: Rounds, *nodes):
-        _, record, _ = hold(dict(enumerate(nodes, 1)), rounds)
-        assert record.state is RunState.DONE, record.reason
-        return how_it_came(config, rounds, record)
-
-    told, figures = told_of(ROUNDS, honest(noise=noise), honest(), honest())
-    assert told["privacy"] is None
-    assert figures.keys() == {"rounds", "sites", "labels", "loss"}
-
-    def noiseless_at_first(message: Message) -> Message:
-        number = message.content["config"]["server-round"]
-        return honest(noise=more if number > 1 else None)(message)
-
-    assert told_of(ROUNDS, honest(noise=noise), noiseless_at_first)[0]["privacy"] is None
-    told, figures = told_of(ROUNDS, honest(noise=noise), honest(noise=more))
-    assert told["privacy"] == {"where": "sites", "epsilon": 3.0, "delta": 1e-5}
-    told, figures = told_of(replace(ROUNDS, epsilon=100.0, clip_norm=0.1), honest(), honest())
-    assert told["privacy"] == {"where": "center", "epsilon": 100.0, "delta": 1e-5}
-    assert told["labels"] is None
-    assert figures == {"rounds": 2.0, "sites": 2.0}
-    assert how_it_came(RefinementConfig(), ROUNDS, hold({1: honest(), 2: honest()})[1])[0]["labels"] == 0.0
-
-
-@pytest.mark.parametrize("step", [0.0, 1e-30])
-def test_a_site_that_changes_nothing_ends_no_run_with_noise(step: float):
-    rounds = replace(ROUNDS, epsilon=1000.0, clip_norm=0.01)
-    _, record, arrays = hold({1: honest(step), 2: honest(0.1)}, rounds)
-    assert record.state is RunState.DONE, record.reason
-    assert 0 < norm_of(arrays) < 0.1
-    noise = RoundNoise(epsilon=1e4, delta=1e-5, clip_norm=0.05)
-    _, record, _ = hold({1: honest(step, noise=noise), 2: honest(0.1, noise=noise)})
-    assert record.state is RunState.DONE, record.reason
-    assert [each.answered for each in record.rounds] == [("site-ada", "site-bob")] * 2
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"strategy": "magic"}, "fedavg"),
-        ({"quorum": 3, "sites_a_round": 2}, "2 sites are asked"),
-        ({"epsilon": 1.0}, "go together"),
-        ({"rounds": 0}, "rounds"),
-        ({"patience": 0.0}, "patience"),
-        ({"weights": "claims"}, "images, equal"),
-    ],
-)
-def test_rounds_that_cannot_be_held_are_refused_before_anybody_is_asked(wrong: dict[str, object], told: str):
-    with pytest.raises(InvalidSettings, match=told):
-        replace(ROUNDS, **wrong)
 
 
 def test_figures_of_an_answer_are_metrics_and_nothing_else():
