@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchmarks.sites.contender import Contender
 
-OURS = ("transplant", "transplant-refined")
+OURS = ("transplant", "transplant-proxy", "transplant-refined")
 SPENDS_LABELS = ("transplant-refined",)
 """Methods that may learn from a few labels at their sites; by default there are none."""
 REFERENCES = ("ensemble", "local", "centralised")
@@ -37,6 +37,7 @@ def contenders_of(
     drawings = drawings_of(data)
     every: dict[str, Contender] = {
         "transplant": Transplant(duplicates, drawings),
+        "transplant-proxy": Transplant(duplicates, drawings, public=True),
         "transplant-refined": Transplant(duplicates, drawings, refine=True, labels=labels),
         **CONTENDERS,
         "ensemble": Ensemble(),

@@ -23,6 +23,7 @@ from benchmarks.sites.transplanting_refinement import refined
 from benchmarks.sites.transplanting_site import train_teachers
 from benchmarks.sites.transplanting_validation import Gate, best_by_gate, calibrated, gates_of
 from transplant.errors import BenchmarkFailed, InvalidSettings
+from transplant.nets.learner_config import FEWEST_PUBLIC_IMAGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,7 @@ class Transplant(Grown):
         refine: whether the adapters are then refined at the sites that have a teacher of the category; of
             an average, each at the site of its own.
         labels: how many of its labels a site spends on that; 0: it learns from its teacher's answers alone.
+        public: whether the center learns adapters on the federation's unlabelled public pictures, too.
 
     Raises:
         InvalidSettings: for another word.
@@ -54,6 +56,7 @@ class Transplant(Grown):
     drawings: float = 0.2
     refine: bool = False
     labels: int = 0
+    public: bool = False
 
     def __post_init__(self) -> None:
         if self.duplicates not in DUPLICATES:
@@ -70,11 +73,17 @@ class Transplant(Grown):
         """Yield the net of the first `stage` categories for each stage; what was there is never touched.
 
         Raises:
-            BenchmarkFailed: if no site taught anything.
+            BenchmarkFailed: if no site taught anything, or public pictures are wanted and there are too few.
         """
+        pictures = federation.unlabelled if self.public else None
+        if self.public and (pictures is None or len(pictures) < FEWEST_PUBLIC_IMAGES):
+            raise BenchmarkFailed(
+                f"transplant-proxy learns on unlabelled public pictures, {FEWEST_PUBLIC_IMAGES} or more: give "
+                "the federation some (--public), or leave it out of --methods"
+            )
         clock = CenterClock()
         with clock:
-            center = Center(training, federation.image_px, self.drawings, federation.seed)
+            center = Center(training, federation.image_px, self.drawings, federation.seed, pictures)
         routes: list[CalibratedRoute] = []
         agreements: dict[str, float] = {}
         gates: dict[str, Gate] = {}

@@ -174,13 +174,18 @@ class Center:
         image_px: side of the pictures.
         drawings: which share of synthetic images are drawings (`benchmarks.operator`).
         seed: of the run.
+        public: unlabelled public pictures, uint8 (N, 3, H, W), that adapters are learned on beside synthetic
+            ones; None: synthetic ones alone.
     """
 
-    def __init__(self, training: Training, image_px: int, drawings: float, seed: int) -> None:
+    def __init__(
+        self, training: Training, image_px: int, drawings: float, seed: int, public: Tensor | None = None
+    ) -> None:
         self._training = training
         self._image_px = image_px
         self._drawings = drawings
         self._seed = seed
+        self._public = public
         self._founder: Offer | None = None
 
     def add(self, offer: Offer) -> tuple[CalibratedRoute, dict[str, float]]:
@@ -203,6 +208,7 @@ class Center:
             architecture=architecture,
             host_architecture=architecture,
             task=Task.CLASSIFICATION,
+            proxy_images=self._public,
         )
         learned = run_learner(TransplantLearner(), problem, self._config(offer))
         route = RouteNet(offer.category_module, learned.adapter, founder.task_module)

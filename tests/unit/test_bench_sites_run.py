@@ -61,7 +61,7 @@ def test_every_contender_has_a_name_and_ours_take_up_categories():
     found = contenders_of(METHODS, "cifar10", "best")
     assert tuple(found) == METHODS
     grows = {name for name, contender in found.items() if isinstance(contender, GrowingContender)}
-    assert grows == {"transplant", "transplant-refined", "ensemble", "local"}
+    assert grows == {"transplant", "transplant-proxy", "transplant-refined", "ensemble", "local"}
     with pytest.raises(InvalidSettings, match="fedsgd"):
         contenders_of(["fedsgd"], "cifar10", "best")
     with pytest.raises(InvalidSettings, match="--duplicates"):

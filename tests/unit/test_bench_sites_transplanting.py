@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 from torch import nn
 
-from benchmarks.sites.federation import OTHER, LocalData
+from benchmarks.sites import transplanting_center
+from benchmarks.sites.contender import Training
+from benchmarks.sites.federation import OTHER, Federation, LocalData
+from benchmarks.sites.in_process import InProcess
+from benchmarks.sites.transplanting import Transplant
 from benchmarks.sites.transplanting_center import (
     CANDIDATES,
     UNKNOWN,
     CalibratedRoute,
+    Center,
     Offer,
     candidates_of,
     scores_of,
 )
 from benchmarks.sites.transplanting_site import ENOUGH, HELD_OUT, split_for
 from benchmarks.sites.transplanting_validation import Gate, best_by_gate
+from transplant.errors import BenchmarkFailed
 from transplant.nets.architecture_table import default_architecture
 from transplant.nets.prediction import Calibration
 from transplant.nets.teacher_net import TeacherNet
@@ -26,6 +33,8 @@ from transplant.types import Task
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from transplant.nets.learning import AdapterProblem
 
 ARCHITECTURE = default_architecture("vgg_small", 32)
 
@@ -94,3 +103,31 @@ def test_a_teacher_needs_enough_pictures_of_either_kind():
     assert len(learned) + len(held_out) == 20 + 2 * 20
     assert int(held_out.labels.sum()) == round(HELD_OUT * 20)
     assert not (learned.images.flatten(1)[:, None] == held_out.images.flatten(1)).all(dim=2).any()
+
+
+def test_public_pictures_are_learned_on_where_a_method_may_have_them(monkeypatch: pytest.MonkeyPatch):
+    given: list[Tensor | None] = []
+
+    class SeenError(Exception):
+        pass
+
+    def learn(_learner: object, problem: AdapterProblem, _config: object) -> None:
+        given.append(problem.proxy_images)
+        raise SeenError
+
+    monkeypatch.setattr(transplanting_center, "run_learner", learn)
+    public = _pictures(100, 0).images
+    for pictures in (public, None):
+        center = Center(Training(center_steps=1), 32, 0.2, 0, pictures)
+        center.add(_offer(0, 0))
+        with pytest.raises(SeenError):
+            center.add(_offer(1, 1))
+    assert given == [public, None]
+
+
+@pytest.mark.parametrize("public", [None, torch.zeros(1, 3, 32, 32, dtype=torch.uint8)])
+def test_too_few_public_pictures_are_told_before_anybody_trains(public: Tensor | None):
+    part = _pictures(20, 20)
+    told = Federation("tiny", ("one", "two"), (part,), part, 32, 0, public)
+    with pytest.raises(BenchmarkFailed, match="--public"):
+        Transplant(public=True)(told, Training(), InProcess([part]), lambda _: None)
