@@ -27,7 +27,8 @@ def sites(
         str | None,
         typer.Option(
             help="transplant, transplant-proxy (learns on public pictures, too), transplant-refined, fedavg, "
-            "fedprox, feddf, dense, co-boosting, ensemble, local, centralised [all; of scale transplant and fedavg]"
+            "fedprox, feddf, dense, co-boosting, ensemble, local, centralised "
+            "[all; of scale transplant and fedavg]"
         ),
     ] = None,
     alpha: Annotated[str | None, typer.Option(help="of dirichlet, by comma [0.1,0.3,0.5]")] = None,

@@ -78,7 +78,7 @@ class Transplant(Grown):
         pictures = federation.unlabelled if self.public else None
         if self.public and (pictures is None or len(pictures) < FEWEST_PUBLIC_IMAGES):
             raise BenchmarkFailed(
-                f"transplant-proxy learns on unlabelled public pictures, {FEWEST_PUBLIC_IMAGES} or more: give "
+                f"transplant-proxy learns on {FEWEST_PUBLIC_IMAGES} or more unlabelled public pictures: give "
                 "the federation some (--public), or leave it out of --methods"
             )
         clock = CenterClock()
