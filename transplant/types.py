@@ -159,7 +159,7 @@ class ByteRange:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Figures a site measured for a candidate route on its own data, in percent."""
+    """Figures a site measured for a candidate route on its own data, in percent, and the route's temperature."""
 
     merge_key: str
     teacher: dict[str, float] = field(default_factory=dict[str, float])

@@ -63,7 +63,7 @@ def verdict_of(merge_key: str, figures: Mapping[str, float]) -> Verdict:
 
 
 def checked_verdict(verdict: Verdict) -> Verdict:
-    """Return the verdict if its figures can be percentages.
+    """Return the verdict if its figures can be percentages; a temperature has the same range.
 
     Raises:
         MergeNotPossible: on a figure outside 0..100, one that is not a number, too many, or no samples.
