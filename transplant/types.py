@@ -159,7 +159,7 @@ class ByteRange:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Figures a site measured for a candidate route on its own data, in percent, and the route's temperature."""
+    """Figures in percent that a site measured for a candidate route at home, and the route's temperature."""
 
     merge_key: str
     teacher: dict[str, float] = field(default_factory=dict[str, float])
