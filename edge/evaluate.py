@@ -9,10 +9,10 @@ from transplant.nets.measures import floor, measure
 from transplant.nets.placement import CPU, placed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from edge.datasets.site_dataset import SiteDataset
     from transplant.nets.teacher_net import TeacherNet
@@ -41,6 +41,7 @@ def measure_route(
     data: SiteDataset,
     task: Task,
     device: torch.device = CPU,
+    look: Callable[[Tensor, Tensor], None] | None = None,
 ) -> RouteFigures:
     """Measure one task three ways on one split.
 
@@ -50,6 +51,7 @@ def measure_route(
         data: the split to measure on.
         task: which task.
         device: what both run on; they stay where they are.
+        look: shown the route's logits with the targets, see `measure`.
 
     Raises:
         DatasetInvalid: if the data has no targets of this task.
@@ -59,7 +61,7 @@ def measure_route(
     return RouteFigures(
         task,
         measure(own, data.batches(task), task),
-        {} if route is None else measure(placed(route, device), data.batches(task), task),
+        {} if route is None else measure(placed(route, device), data.batches(task), task, look),
         floor([targets], task),
         len(targets),
     )

@@ -12,8 +12,8 @@ from edge.evaluate import measure_route
 from edge.pull import fetch, load_net
 from edge.site_home import SiteHome, read_document, write_document
 from transplant.errors import MergeNotPossible
-from transplant.nets.placement import CPU, placed
-from transplant.nets.temperature import TEMPERATURE, route_temperature
+from transplant.nets.placement import CPU
+from transplant.nets.temperature import TEMPERATURE, TemperatureFit
 from transplant.types import NetVersion, Route, Task, Verdict
 
 if TYPE_CHECKING:
@@ -84,8 +84,8 @@ def _measured(
     for module_id in alone.module_ids():
         fetch(client, home, module_id)
     candidate = load_net(home, alone).route(route.category, route.task)
-    figures = measure_route(teacher, candidate, data, route.task, device)
     # How sure the route's answers may sound, the site alone can tell; whoever uses the net is told.
-    sureness = {TEMPERATURE: route_temperature(placed(candidate, device), data.batches(route.task))}
-    transplanted = figures.transplanted | sureness
+    fit = TemperatureFit()
+    figures = measure_route(teacher, candidate, data, route.task, device, fit.look)
+    transplanted = figures.transplanted | {TEMPERATURE: fit.temperature()}
     return Verdict(merge_key, figures.teacher, transplanted, figures.floor, figures.sample_count)

@@ -13,7 +13,7 @@ from transplant.errors import InvalidSettings
 from transplant.nets.architecture_table import default_architecture
 from transplant.nets.architectures import build_adapter, build_category_module, build_task_module
 from transplant.nets.measures import measure
-from transplant.nets.temperature import TEMPERATURE, route_temperature
+from transplant.nets.temperature import TEMPERATURE, TemperatureFit
 from transplant.nets.transplant_net import RouteNet, freeze
 from transplant.types import Task
 
@@ -59,9 +59,10 @@ def validate_routes(
             _adapter(key, tensors, architecture),
             host,
         )
-        parts = [each.split(_BATCH_OF_MEASURES) for each in (held_out.images, held_out.labels)]
-        figures[f"{key}.error"] = measure(route, zip(*parts, strict=True), Task.CLASSIFICATION)["error"]
-        figures[f"{key}.{TEMPERATURE}"] = route_temperature(route, zip(*parts, strict=True))
+        parts = (each.split(_BATCH_OF_MEASURES) for each in (held_out.images, held_out.labels))
+        fit, batches = TemperatureFit(), zip(*parts, strict=True)
+        figures[f"{key}.error"] = measure(route, batches, Task.CLASSIFICATION, fit.look)["error"]
+        figures[f"{key}.{TEMPERATURE}"] = fit.temperature()
         figures[f"{key}.held_out"] = float(len(held_out))
     return SiteReply({}, figures)
 

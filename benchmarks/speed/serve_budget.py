@@ -31,7 +31,7 @@ from transplant.errors import InvalidSettings
 from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.learning import run_learner
 from transplant.nets.measures import measure
-from transplant.nets.temperature import route_temperature
+from transplant.nets.temperature import TemperatureFit
 from transplant.nets.transplant_net import TransplantNet
 from transplant.types import NetVersion, Route, RouteReport, Task
 
@@ -123,9 +123,9 @@ def _grown(
     for category in categories:
         cell = Cell("exp2", data, _ARCH, "transplant", "none", 0, seed, category, host, _TASK, 3, 3)
         validation = setting.teacher_key(cell, category).site.load(Split.VALIDATION)
-        route = net.route(category, _TASK)
-        error = measure(route, validation.batches(_TASK), _TASK)["error"]
-        reports[category] = RouteReport(error, route_temperature(route, validation.batches(_TASK)))
+        fit = TemperatureFit()
+        error = measure(net.route(category, _TASK), validation.batches(_TASK), _TASK, fit.look)["error"]
+        reports[category] = RouteReport(error, fit.temperature())
     return net, reports
 
 

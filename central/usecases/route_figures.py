@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from central.merge.verdicts import verdict_of
 from transplant.artifact.manifest import parse_manifest
-from transplant.nets.temperature import COLDEST, HOTTEST, TEMPERATURE
+from transplant.nets.temperature import TEMPERATURE, told_temperature
 from transplant.types import RouteReport, Task
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def route_reports(books: Books, version: NetVersion) -> dict[tuple[str, Task], R
         measured = measured_figures(books, books.merges.get(route.merge_key), teachers)
         error = error_percent(route.task, measured)
         if error is not None:
-            temperature = measured.get(TEMPERATURE, 0.0)
-            known = COLDEST <= temperature <= HOTTEST
-            found[route.category, route.task] = RouteReport(error, temperature if known else None)
+            temperature = told_temperature(measured.get(TEMPERATURE, 0.0))
+            found[route.category, route.task] = RouteReport(error, temperature)
     return found

@@ -100,10 +100,10 @@ class Watch:
         self.learned.append(rows(problem.images))
         return refine(problem, config, adapter, **place)  # pyright: ignore[reportArgumentType] - handed on
 
-    def _measure(self, net: object, batches: object, task: Task) -> dict[str, float]:
+    def _measure(self, net: object, batches: object, task: Task, look: object) -> dict[str, float]:
         kept = list(batches)  # pyright: ignore[reportArgumentType, reportUnknownVariableType] - handed on
         self.gated.append(rows(torch.cat([images for images, _ in kept])))
-        return measure(net, kept, task)  # pyright: ignore[reportArgumentType] - handed on
+        return measure(net, kept, task, look)  # pyright: ignore[reportArgumentType] - handed on
 
 
 def run(

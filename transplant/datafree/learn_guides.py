@@ -14,7 +14,6 @@ Shape suffixes: N images, G categories, D entries of a summary.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,7 +24,7 @@ from transplant.nets.measures import as_images
 from transplant.nets.pixel_budget import images_at_once
 from transplant.nets.prediction import Calibration
 from transplant.nets.route_guide import RouteGuide, summary_of
-from transplant.nets.temperature import COLDEST, HOTTEST
+from transplant.nets.temperature import warm_enough
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +37,6 @@ _SUREST = 6.0
 """Log-odds beyond it are all "surely": they must not bend the plane."""
 _RIDGE = 0.03
 """Times the mean variance of an entry: entries of one channel are nearly collinear, and must not cancel."""
-_HALVINGS = 40
 
 
 def learn_guides(
@@ -103,12 +101,8 @@ def matched_calibration(logits: Tensor, error: float) -> Calibration:
     if not 0 <= error <= 100:
         raise InvalidSettings(f"an error is a percentage; got {error}")
     sureness = logits.abs().to(torch.float64)
-    low, high = (math.log(bound) for bound in (COLDEST, HOTTEST))
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        confidence = float(torch.sigmoid(sureness / math.exp(middle)).mean())
-        low, high = (middle, high) if confidence > 1 - error / 100 else (low, middle)
-    return Calibration(math.exp((low + high) / 2))
+    right = 1 - error / 100
+    return Calibration(warm_enough(lambda each: float(torch.sigmoid(sureness / each).mean()) > right))
 
 
 def _image_odds(logits: Tensor, calibration: Calibration) -> Tensor:

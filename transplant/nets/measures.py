@@ -34,7 +34,10 @@ def mean_norm(category_module: nn.Module, images_u8_BCHW: Tensor) -> float:
 
 @torch.no_grad()
 def measure(
-    net: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], task: Task
+    net: Callable[[Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    task: Task,
+    look: Callable[[Tensor, Tensor], None] | None = None,
 ) -> dict[str, float]:
     """Measure a route on labelled batches.
 
@@ -42,6 +45,7 @@ def measure(
         net: images -> logits, (B, 1) or (B, 1, H, W), on any device; what is counted is counted on the CPU.
         batches: uint8 images (B, 3, H, W) and uint8 targets, (B,) or (B, H, W) with 255 = void.
         task: which measures.
+        look: shown the logits and targets of each batch, for what else is to be found in one pass.
 
     Returns:
         {"error"} for classification; {"pixel_accuracy", "mean_accuracy", "iou", "mean_iou",
@@ -50,7 +54,10 @@ def measure(
     matrix_TP = torch.zeros(2, 2, dtype=torch.int64)
     place = device_of(net) if isinstance(net, nn.Module) else CPU
     for images, targets in batches:
-        predicted = to_device(net(as_images(to_device(images, place))).flatten() > 0, CPU)
+        logits = net(as_images(to_device(images, place)))
+        if look is not None:
+            look(logits, targets)
+        predicted = to_device(logits.flatten() > 0, CPU)
         truth = targets.flatten()
         told = truth != VOID
         cells = 2 * truth[told].to(torch.int64) + predicted[told].to(torch.int64)

@@ -28,9 +28,34 @@ _PIXELS_AN_IMAGE = 4096
 """Of a segmentation so many pixels of an image are looked at: neighbours say the same."""
 
 
+class TemperatureFit:
+    """Looks at a route's answers, a batch at a time, and says the temperature that suits them."""
+
+    def __init__(self) -> None:
+        self._logits: list[Tensor] = []
+        self._targets: list[Tensor] = []
+
+    def look(self, logits: Tensor, targets: Tensor) -> None:
+        """Take in logits (B, 1) or (B, 1, H, W), on any device, and targets (B,) or (B, H, W), 255 = void."""
+        pixels = targets[0].numel() if len(targets) else 1
+        step = max(1, pixels // _PIXELS_AN_IMAGE)
+        self._logits.append(to_device(logits.flatten(1)[:, ::step].flatten(), CPU))
+        self._targets.append(targets.reshape(len(targets), -1)[:, ::step].flatten())
+
+    def temperature(self) -> float:
+        """Return the temperature.
+
+        Raises:
+            InvalidSettings: if there was nothing to look at.
+        """
+        told = torch.cat([torch.empty(0, dtype=torch.uint8), *self._targets])
+        logits = torch.cat([torch.empty(0), *self._logits])
+        return fitted_temperature(logits[told != VOID], told[told != VOID])
+
+
 @torch.no_grad()
 def route_temperature(net: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]]) -> float:
-    """Return the temperature of a route.
+    """Return the temperature of a route; where it is measured anyhow, `measure` lets a `TemperatureFit` look.
 
     Args:
         net: images -> logits, (B, 1) or (B, 1, H, W), on any device.
@@ -40,26 +65,17 @@ def route_temperature(net: Callable[[Tensor], Tensor], batches: Iterable[tuple[T
         InvalidSettings: if there is nothing to look at.
     """
     place = device_of(net) if isinstance(net, nn.Module) else CPU
-    logits: list[Tensor] = []
-    targets: list[Tensor] = []
-    for images, truth in batches:
-        pixels = truth[0].numel() if len(truth) else 1
-        step = max(1, pixels // _PIXELS_AN_IMAGE)
-        logits.append(
-            to_device(net(as_images(to_device(images, place))), CPU).flatten(1)[:, ::step].flatten()
-        )
-        targets.append(truth.reshape(len(truth), -1)[:, ::step].flatten())
-    if not logits:
-        raise InvalidSettings("a temperature is fitted on labelled images, and there is none")
-    told = torch.cat(targets)
-    return fitted_temperature(torch.cat(logits)[told != VOID], told[told != VOID])
+    fit = TemperatureFit()
+    for images, targets in batches:
+        fit.look(net(as_images(to_device(images, place))), targets)
+    return fit.temperature()
 
 
 def fitted_temperature(logits_N: Tensor, targets_N: Tensor) -> float:
     """Return the temperature in `COLDEST`..`HOTTEST` that suits N logits to N targets of 0 or 1.
 
-    The cross-entropy is convex in 1/T: where its slope, the mean of (sigmoid(l / T) - t) l, changes its sign
-    is found by halving.
+    The cross-entropy is convex in 1/T: it is lowest where its slope, the mean of (sigmoid(l / T) - t) l,
+    changes its sign.
 
     Raises:
         InvalidSettings: if there is no logit.
@@ -69,9 +85,18 @@ def fitted_temperature(logits_N: Tensor, targets_N: Tensor) -> float:
     logits, positive = logits_N.to(torch.float64), targets_N == 1
     count = int(positive.sum())
     sure = torch.where(positive, (count + 1) / (count + 2), 1 / (len(positive) - count + 2))
+    return warm_enough(lambda each: float(((torch.sigmoid(logits / each) - sure) * logits).mean()) > 0)
+
+
+def warm_enough(too_sure: Callable[[float], bool]) -> float:
+    """Return the lowest temperature of `COLDEST`..`HOTTEST` that is not too sure, halving its logarithm."""
     low, high = math.log(COLDEST), math.log(HOTTEST)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        slope = float(((torch.sigmoid(logits / math.exp(middle)) - sure) * logits).mean())
-        low, high = (middle, high) if slope > 0 else (low, middle)  # too sure: it must be warmer
+        low, high = (middle, high) if too_sure(math.exp(middle)) else (low, middle)
     return math.exp((low + high) / 2)
+
+
+def told_temperature(value: float) -> float | None:
+    """Return a temperature that somebody told, or None if it can be none."""
+    return value if COLDEST <= value <= HOTTEST else None

@@ -10,7 +10,7 @@ from transplant.artifact.limits import DEFAULT_LIMITS
 from transplant.artifact.manifest import Manifest, check_layout, raise_manifest_invalid
 from transplant.artifact.net_document import net_digest, net_document, parse_net_document
 from transplant.errors import DigestMismatch, InvalidSettings, ManifestInvalid
-from transplant.nets.temperature import COLDEST, HOTTEST
+from transplant.nets.temperature import told_temperature
 from transplant.rpc.convert_values import (
     KINDS,
     enum_from_proto,
@@ -145,14 +145,10 @@ def route_reports_from_proto(
 ) -> dict[tuple[str, Task], RouteReport]:
     """Read what sites measured of routes; what is no percentage of a known task was not told."""
     return {
-        (each.category, task): RouteReport(each.percent, _told_temperature(each.temperature))
+        (each.category, task): RouteReport(each.percent, told_temperature(each.temperature))
         for each in message.errors
         if (task := task_from_proto(each.task)) is not None and 0.0 <= each.percent <= 100.0
     }
-
-
-def _told_temperature(value: float) -> float | None:
-    return value if COLDEST <= value <= HOTTEST else None
 
 
 def net_version_from_proto(message: catalog_pb2.NetVersion) -> NetVersion:
