@@ -8,7 +8,8 @@ Two ways to the same gradient:
 
 * `exact`: the steps are unrolled with their graph, and reverse mode runs through all of it. Counted in plain
   steps (one forward and one backward pass, 3 units): T + 1 steps, the last loss and its gradient, then about
-  two more for each step, less for the first, of which only c's part is asked: 9 to 11 with T = 2.
+  two more for each step, less for the first, of which only c's part is asked: 9 to 11 with T = 2. What is
+  differentiated twice is `second_derivatives`' way.
 * `hessian_vector`: no graph outlives its step. The same recursion goes backwards through the steps with
   Hessian-vector products as differences of gradients, (grad(theta + h v) - grad(theta)) / h, one plain step
   each, with every ReLU and max-pool held as it was at theta; of the first step only the change of e is
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from transplant.transfer.frozen_kinks import HeldKinks, RecordedKinks
+from transplant.transfer.second_derivatives import LeanSecondDerivatives
 from transplant.transfer.weighted_matching import matching_loss
 
 if TYPE_CHECKING:
@@ -82,7 +84,8 @@ def _exact(
     theta = {name: weight.requires_grad_(True) for name, weight in theta.items()}
     for step in range(ahead.matching_steps + 1):
         last = step == ahead.matching_steps
-        loss = ahead.task_loss(theta) if last else matching_loss(coefficients, ahead.errors(theta))
+        with LeanSecondDerivatives(fixed_point=step == 0):
+            loss = ahead.task_loss(theta) if last else matching_loss(coefficients, ahead.errors(theta))
         theta, momenta = ahead.sgd.updated(theta, momenta, _gradients(loss, theta, create_graph=True))
     merit = ahead.task_loss(theta)
     told = torch.autograd.grad(merit, coefficients, materialize_grads=True)
