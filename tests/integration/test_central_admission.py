@@ -1,54 +1,23 @@
-"""Admission after Commit, over real gRPC: restarts, kills, order, and verdicts that a site can read."""
+"""Admission after Commit, over real gRPC: restarts, kills, order, and whom a module may come from."""
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import threading
 
 import pytest
-import torch
 from fakes.artifacts import TINY, sealed
 from fakes.disclosures import net, statistics_of
-from fakes.real_center import manifest_with, real_center, settle, shared_examiner
+from fakes.real_center import real_center, settle, shared_examiner
+from fakes.shut_door import Door, books_of, send
 from fakes.waiting import wait
-from typer.testing import CliRunner
 
-from central.admission.report import modules_document, modules_tables
-from central.cli import app
-from central.registry.registry import Registry
-from central.usecases.recall_rejection import recall_rejection
-from transplant.artifact.codec import seal, write_artifact
-from transplant.artifact.digest import sha256_hex
+from transplant.artifact.codec import write_artifact
 from transplant.artifact.disclosed import seal_statistics
 from transplant.artifact.manifest import ArchitectureModel
-from transplant.backends.system_clock import SystemClock
-from transplant.errors import (
-    AdmissionPending,
-    ManifestInvalid,
-    NotFound,
-    SeamMismatch,
-    TensorNotFinite,
-    TransferForbidden,
-    WeightsImplausible,
-)
+from transplant.errors import AdmissionPending, ManifestInvalid, NotFound, SeamMismatch, TransferForbidden
 from transplant.rpc.messages import UploadPhase
-from transplant.types import Architecture, ModuleKind, Role, Task
-
-
-class Door:
-    """An examiner that can be shut: modules wait outside as if it could not start."""
-
-    def __init__(self) -> None:
-        self.open = threading.Event()
-        self.seen: list[str] = []
-
-    def examine(self, order):
-        if not self.open.is_set():
-            raise AdmissionPending("the door is shut")
-        self.seen.append(order.manifest)
-        return shared_examiner().examine(order)
+from transplant.types import Architecture, ModuleKind, Task
 
 
 @pytest.fixture
@@ -62,15 +31,6 @@ def center(tmp_path, door):
         yield running
 
 
-def send(center, client, manifest, payload):
-    """Bring a module to the center, up to the answer to Commit."""
-    path = write_artifact(center.home / "outbox", manifest, payload)
-    upload_id = client.declare(manifest).upload_id
-    client.upload(upload_id, path)
-    assert client.commit(upload_id, manifest.payload_sha256) == manifest.module_id
-    return upload_id
-
-
 def send_teacher(center, teacher):
     client = center.client(teacher.f.site)
     for manifest in teacher.manifests:
@@ -81,23 +41,6 @@ def send_teacher(center, teacher):
 
 def phases(client, teacher):
     return [client.upload_status(manifest.module_id).phase for manifest in teacher.manifests]
-
-
-def zeros(**own):
-    made = net(TINY, ModuleKind.CATEGORY)
-    made.load_state_dict({name: torch.zeros_like(weight) for name, weight in made.state_dict().items()})
-    told = {"site": "site-ant", "category": "ant", "kind": ModuleKind.CATEGORY, "task": None} | own
-    return seal(made, architecture=TINY, **told)
-
-
-def books_of(center):
-    registry = Registry(center.settings.url)
-    with registry.read() as books:
-        document = modules_document(books)
-        rows = books.admissions.newest()
-        events = [(event.kind, event.subject, event.detail) for event in books.events.after(0)]
-    registry.close()
-    return document, rows, events
 
 
 def test_commit_answers_before_the_verdict_and_a_restart_forgets_nothing(center, door):
@@ -147,99 +90,6 @@ def test_what_belongs_to_a_waiting_module_waits_with_it(center, door):
     assert [row.module_id for row in books_of(center)[1]] == [
         manifest.module_id for manifest in (*cat.manifests, statistics[0])
     ]
-
-
-def test_what_belongs_to_a_rejected_module_is_rejected_with_it(center, door):
-    client = center.client("site-ant")
-    f, payload = zeros()
-    send(center, client, f, payload)
-    own = {"site": "site-ant", "category": "ant"}
-    g, g_payload = sealed(ModuleKind.TASK, Task.CLASSIFICATION, TINY, 3, (f.module_id,), **own)
-    send(center, client, g, g_payload)
-    door.open.set()
-    center.serving._center.bell.ring()
-    with pytest.raises(WeightsImplausible, match="constant"):
-        settle(client, f.module_id)
-    with pytest.raises(NotFound, match="of this task module was rejected"):
-        settle(client, g.module_id)
-    late, payload = sealed(ModuleKind.TASK, Task.SEGMENTATION, TINY, 4, (f.module_id,), **own)
-    path = write_artifact(center.home / "outbox", late, payload)
-    client.upload(client.declare(late).upload_id, path)
-    with pytest.raises(NotFound, match="was rejected"):
-        client.commit(late.module_id, late.payload_sha256)
-
-
-def test_a_site_reads_why_its_module_was_rejected(center, door):
-    door.open.set()
-    client = center.client("site-ant")
-    manifest, payload = zeros()
-    send(center, client, manifest, payload)
-    state = client.wait_for_verdict(manifest.module_id)
-    assert (state.phase, state.error) == (UploadPhase.REJECTED, "WeightsImplausible")
-    assert "constant" in state.reason
-    assert state.figures["weights.zero_percent"] == 100.0
-    for call in (lambda: client.declare(manifest), lambda: client.commit(manifest.module_id, "0" * 64)):
-        with pytest.raises(WeightsImplausible, match="constant"):
-            call()
-    with pytest.raises(NotFound):
-        center.client("site-bee").upload_status(manifest.module_id)
-    store = center.serving._center.store
-    wait(lambda: not store.has(manifest.payload_sha256))
-    document, (row,), events = books_of(center)
-    assert events == [("ModuleRejected", manifest.module_id, "WeightsImplausible")]
-    assert (row.site, row.reason, row.figures) == ("site-ant", state.reason, state.figures)
-    (line,) = document["modules"]
-    assert (line["verdict"], line["error"]) == ("rejected", "WeightsImplausible")
-    assert len(modules_tables(document)) == 1
-    events = [event.kind for event in _first(center.client("ann", Role.OPERATOR).watch_events(), 1)]
-    assert events == ["ModuleRejected"]
-
-
-def _first(stream, count):
-    return [next(stream) for _ in range(count)]
-
-
-def test_an_operator_takes_a_rejection_back(center, door):
-    door.open.set()
-    client = center.client("site-ant")
-    manifest, payload = zeros()
-    send(center, client, manifest, payload)
-    with pytest.raises(WeightsImplausible):
-        settle(client, manifest.module_id)
-    registry = Registry(center.settings.url)
-    recall_rejection(registry, SystemClock(), manifest.module_id[:16])
-    with pytest.raises(NotFound, match="0 rejected modules"):
-        recall_rejection(registry, SystemClock(), manifest.module_id)
-    registry.close()
-    send(center, client, manifest, payload)
-    with pytest.raises(WeightsImplausible):
-        settle(client, manifest.module_id)
-
-
-def test_a_rejection_leaves_the_bytes_of_others_alone(center, door):
-    """Two modules of one payload: a g that claims another architecture's parent, and the honest one."""
-    client = center.client("site-dog")
-    dog = center.teacher("dog", tasks=(Task.CLASSIFICATION,))
-    g = dog.g[Task.CLASSIFICATION]
-    payload = dog.paths[g.module_id].read_bytes()
-    poisoned = payload[:-4] + b"\x00\x00\xc0\x7f"
-    bad = manifest_with(g, payload_sha256=sha256_hex(poisoned))
-    twin = manifest_with(bad, metrics={"error": 4.0})
-    door.open.set()
-    center.push(dog, dog.f)
-    door.open.clear()
-    first, second = send(center, client, bad, poisoned), send(center, client, twin, poisoned)
-    store = center.serving._center.store
-    kept = []
-    delete = store.delete
-    store.delete = lambda sha256: (kept.append(client.upload_status(second).phase), delete(sha256))
-    door.open.set()
-    center.serving._center.bell.ring()
-    for upload_id in (first, second):
-        with pytest.raises(TensorNotFinite):
-            settle(client, upload_id)
-    wait(lambda: not store.has(bad.payload_sha256))
-    assert kept == [UploadPhase.REJECTED]  # not before the second one was decided about
 
 
 def test_lineage_is_checked_at_admission(center, door):
@@ -321,35 +171,3 @@ def test_a_crash_between_the_move_and_its_note_costs_no_byte(center, door, monke
     client.commit(upload_id, dog.f.payload_sha256)
     settle(client, upload_id)
     assert not list((center.home / "uploads").iterdir())
-
-
-def test_a_crash_behind_a_rejection_leaves_no_payload(center, door):
-    client = center.client("site-ant")
-    manifest, payload = zeros()
-    send(center, client, manifest, payload)
-    store = center.serving._center.store
-    store.delete = lambda _: None  # killed here
-    door.open.set()
-    center.serving._center.bell.ring()
-    with pytest.raises(WeightsImplausible):
-        settle(client, manifest.module_id)
-    center.restart()
-    assert not center.serving._center.store.has(manifest.payload_sha256)
-
-
-def test_the_command_lists_modules_and_recalls_rejections(center, door):
-    door.open.set()
-    client = center.client("site-ant")
-    manifest, payload = zeros()
-    send(center, client, manifest, payload)
-    with pytest.raises(WeightsImplausible):
-        settle(client, manifest.module_id)
-    center.push(center.teacher("dog", tasks=()))
-    place = ["modules", "--home", str(center.home)]
-    told = CliRunner().invoke(app, [*place, "--json"])
-    document = json.loads(told.output)
-    assert [row["verdict"] for row in document["modules"]] == ["registered", "rejected"]
-    assert (document["near_copies"], document["outliers"]) == ([], [])
-    again = CliRunner().invoke(app, [*place, "--recall", manifest.module_id[:12], "--json"])
-    assert [row["verdict"] for row in json.loads(again.output)["modules"]] == ["registered", "recalled"]
-    assert client.declare(manifest).missing
