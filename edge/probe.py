@@ -56,7 +56,7 @@ def answer_probes(
                 f"the center asks about images of {request.image_px} px, this net takes "
                 f"{image_px(f.architecture.to_type())} px: is it the center that this teacher was sent to?"
             )
-        log.info("answering %d of %d synthetic images for %s", request.count, request.pool, task)
+        log.info("answering %d of up to %d synthetic images for %s", request.count, request.pool, task)
         parts = placed((net.category_module, net.task_modules[task.value]), device)
         told = answer_probe(request, *parts)
         manifest, payload = seal_answers(told, f)

@@ -41,8 +41,8 @@ class Quota:
 class ProbePolicy:
     """What sites are asked that keep their task modules at home; see `ProbeRequest`.
 
-    `more` is for classification, where an answer is one number: of small pictures a site is asked about so
-    many times the pool, and answers twice as many times the count of them.
+    `more` is for classification, where an answer is one number: of small pictures a site answers twice as
+    many times the count, and looks for them in up to four times as many times the pool.
     """
 
     pool: int = 6144
@@ -56,10 +56,11 @@ class ProbePolicy:
 
         More only as far as the pool takes no more computing than one of images of 224 pixels a side.
         """
-        times = min(self.more, (_LARGE_PX // image_px) ** 2)
+        room = (_LARGE_PX // image_px) ** 2
+        times = min(self.more, room)
         if task is Task.SEGMENTATION or times <= 1:
             return self.pool, self.count
-        pool = min(times * self.pool, ANSWERS_RANGES["pool"][1])
+        pool = min(min(4 * times, room) * self.pool, ANSWERS_RANGES["pool"][1])
         return pool, min(2 * times * self.count, pool, ANSWERS_RANGES["count"][1])
 
 

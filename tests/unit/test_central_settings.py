@@ -77,8 +77,9 @@ def test_the_settings_say_what_is_asked_of_a_site(tmp_path):
 @pytest.mark.parametrize(
     ("task", "image_px", "asked"),
     [
-        (Task.CLASSIFICATION, 32, (400, 400)),  # 4 times the pool; 8 times 60 would be more than it holds
-        (Task.CLASSIFICATION, 96, (400, 400)),
+        (Task.CLASSIFICATION, 32, (1600, 480)),  # 16 times the pool, 8 times the count
+        (Task.CLASSIFICATION, 64, (900, 480)),  # 9 images of 64 px are computed like one of 224
+        (Task.CLASSIFICATION, 96, (400, 400)),  # 4 times the pool; 8 times 60 would be more than it holds
         (Task.CLASSIFICATION, 128, (100, 60)),
         (Task.CLASSIFICATION, 224, (100, 60)),
         (Task.CLASSIFICATION, 512, (100, 60)),

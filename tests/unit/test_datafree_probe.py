@@ -30,7 +30,20 @@ class Brightness(nn.Module):
     """A teacher whose logit is a steep function of brightness: few images are bright, as few show a cat."""
 
     def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
-        return 40 * images_BCHW.mean((1, 2, 3)).sub(0.4).view(-1, 1)
+        return 40 * images_BCHW.mean((1, 2, 3)).sub(0.9).view(-1, 1)
+
+
+class Rarely(nn.Module):
+    """A teacher with one answer to every so many images and the other one to the rest."""
+
+    def __init__(self, every: int, sign: int) -> None:
+        super().__init__()
+        self.every, self.sign, self.asked = every, sign, 0
+
+    def forward(self, images_BCHW: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(self.asked, self.asked + len(images_BCHW))
+        self.asked += len(images_BCHW)
+        return torch.where(places % self.every == 0, self.sign, -self.sign).view(-1, 1)
 
 
 def unevenness(logits: torch.Tensor, low: float, high: float) -> float:
@@ -94,6 +107,18 @@ def test_the_chosen_cover_the_range_more_evenly_than_a_random_draw():
     evenness = [unevenness(draw, low, high) for draw in random]
     assert unevenness(chosen, low, high) < 0.5 * min(evenness)
     assert (float(chosen.min()), float(chosen.max())) == pytest.approx((low, high), abs=(high - low) / 64)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("every", "looked_at"), [(4, 256), (16, 512), (64, 1024)])
+def test_a_classifier_looks_until_both_answers_are_there_and_no_further(sign, every, looked_at):
+    teacher = Rarely(every, sign)
+    answers = answer_probe(request_of(pool=1024, count=128), nn.Identity(), teacher)
+    assert teacher.asked == looked_at
+    assert int(answers.chosen_N.max()) < looked_at
+    rare = int((sign * answered_logits(answers) > 0).sum())
+    assert rare == looked_at // every
+    check_answers(answers)
 
 
 def test_a_histogram_is_filled_to_one_level():

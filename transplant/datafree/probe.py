@@ -3,8 +3,10 @@
 Procedural images are a function of (generator, seed, place), so a center can ask about them without
 sending any, and a site answers without telling anything about its own. Of the pool that is asked about
 the site answers those that cover its teacher's whole range: most synthetic images are plainly without
-the category, and an adapter that learned from them as they come would learn to say no. Answers travel
-as codes of 8 bits on a line from the lowest to the highest answer, for segmentation on a coarse grid.
+the category, and an adapter that learned from them as they come would learn to say no. A classifier looks
+at two images for each answer, and through the pool until a quarter of the answers can be yes and a quarter
+no: some have that at once, some hardly in a hundred thousand images. Answers travel as codes of 8 bits on a
+line from the lowest to the highest answer, for segmentation on a coarse grid.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _CODES = 255
 _BINS = 64  # equal-width bins of a classification logit
 _BINS_A_SIDE = 8  # of the share of positive pixels, and of the largest logit of an image
+_LOOKED_AT = 2  # images for each that is answered, before a classifier may look no further
+_OF_EACH_ANSWER = 1 / 4  # of what is answered, and that
 
 
 def probe_images(request: ProbeRequest, chosen: Tensor | None = None) -> Tensor:
@@ -51,6 +55,9 @@ def probe_images(request: ProbeRequest, chosen: Tensor | None = None) -> Tensor:
 def answer_probe(request: ProbeRequest, category_module: nn.Module, task_module: nn.Module) -> ProbeAnswers:
     """Return g_T(f(I)) for `count` images of the pool, chosen so that the answers' histogram is flat.
 
+    They are chosen among the first images of the pool, at least twice `count`, up to where a classifier has
+    said yes and no to `count` / 4 each; among all of it where that does not happen, and for segmentation.
+
     Args:
         request: what the center asks.
         category_module: f, in evaluation mode, on any device.
@@ -61,7 +68,8 @@ def answer_probe(request: ProbeRequest, category_module: nn.Module, task_module:
         TensorNotFinite: if the teacher answers an image with NaN or an infinity.
     """
     parts: list[Tensor] = []
-    cells: list[Tensor] = []
+    measures: list[Tensor] = []
+    seen = yes = 0
     for index, inside in _by_batch(torch.arange(request.pool)):
         images = _batch(request, index)[inside]
         chunks = images.split(images_at_once(request.image_px))
@@ -71,9 +79,14 @@ def answer_probe(request: ProbeRequest, category_module: nn.Module, task_module:
         if not bool(torch.isfinite(logits).all()):
             raise TensorNotFinite("the teacher answers a synthetic image with a number that is not finite")
         parts.append(_told(request, logits))
-        cells.append(_measures(request.task, logits))
+        measures.append(_measures(request.task, logits))
+        if request.task is Task.CLASSIFICATION:
+            seen, yes = seen + len(logits), yes + int((logits > 0).sum())
+            rarer = min(yes, seen - yes)
+            if seen >= _LOOKED_AT * request.count and rarer >= _OF_EACH_ANSWER * request.count:
+                break
     told = torch.cat(parts)
-    chosen = flattest(_cells(torch.cat(cells)), request.count)
+    chosen = flattest(_cells(torch.cat(measures)), request.count)
     told = told[chosen]
     low, high = float(told.min()), float(told.max())
     codes = ((told - low) * (_CODES / max(high - low, 1e-12))).round().clamp(0, _CODES).to(torch.uint8)

@@ -78,8 +78,8 @@ class DisclosedStatistics:
 class ProbeRequest:
     """Which synthetic images a site is asked about: anybody can make the very same ones.
 
-    Of `pool` procedural images (generator, seed, size, share of drawings) the site answers `count`: those
-    that it chooses so that its teacher's whole range is covered, all where `pool` equals `count`.
+    Of up to `pool` procedural images (generator, seed, size, share of drawings) the site answers `count`:
+    those that it chooses so that its teacher's whole range is covered, all where `pool` equals `count`.
     Segmentation is answered on a `grid` x `grid` mean of the logits.
     """
 
