@@ -133,7 +133,10 @@ def serve(
     probe_count: Annotated[int | None, typer.Option(help="How many of them it answers.")] = None,
     probe_grid: Annotated[int | None, typer.Option(help="Side of a segmentation answer.")] = None,
     probe_more: Annotated[
-        int | None, typer.Option(help="Times the pool for classification of small images, at most.")
+        int | None,
+        typer.Option(
+            help="N: small images to classify are up to 2 N times the count, of up to 4 N times the pool."
+        ),
     ] = None,
     registry_url: RegistryUrl = None,
     store_url: maintenance_cli.StoreUrl = None,
