@@ -101,11 +101,15 @@ def test_other_layers_are_left_to_autograd() -> None:
         same = functional.conv2d(x, drawn(2, 3, 3, 3), padding="same")
         at_rest = functional.batch_norm(x, torch.zeros(3).double(), torch.ones(3).double(), gamma)
         plain = functional.batch_norm(x, None, None, training=True)
-    assert [type(each.grad_fn).__name__ for each in (same, at_rest, plain)] == [
+        flat = functional.batch_norm(x.flatten(1)[:, :3], None, None, gamma, training=True)
+        alone = functional.conv2d(x[0], drawn(2, 3, 3, 3))
+        with pytest.raises(ValueError, match="more than 1 value"):
+            functional.batch_norm(x[:1, :, :1, :1], None, None, gamma, training=True)
+    assert [type(each.grad_fn).__name__ for each in (same, at_rest, plain, flat)] == [
         "ConvolutionBackward0",
-        "NativeBatchNormBackward0",
-        "NativeBatchNormBackward0",
+        *["NativeBatchNormBackward0"] * 3,
     ]
+    assert alone.shape == (2, 2, 2)
 
 
 def _squares(tensors: Sequence[Tensor]) -> Tensor:

@@ -37,11 +37,14 @@ if TYPE_CHECKING:
 _BACKWARD_OF_CONVOLUTION = torch.ops.aten.convolution_backward.default
 _BACKWARD_OF_BATCH_NORM = torch.ops.aten.native_batch_norm_backward.default
 _ALL = (True, True, True)
+_IMAGES = 4  # axes of a batch of them
 Sides = int | Sequence[int]
 
 
 class LeanSecondDerivatives(TorchFunctionMode):
     """Within this context 2-d convolutions and batch norms in training are differentiated by closed forms.
+
+    Others, and what is not a batch of images, are left to autograd.
 
     Args:
         fixed_point: second derivatives into weights and inputs will not be asked, only those into what a
@@ -78,7 +81,7 @@ def _conv2d(
     dilation: Sides = 1,
     groups: int = 1,
 ) -> Tensor:
-    if isinstance(padding, str):
+    if isinstance(padding, str) or x.dim() != _IMAGES:
         return torch.conv2d(x, weight, bias, stride, padding, dilation, groups)
     geometry = _pair(stride), _pair(padding), _pair(dilation), groups
     return _Convolution.apply(fixed_point, x, weight, bias, *geometry)
@@ -95,7 +98,7 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    if training and weight is not None:
+    if training and weight is not None and x.dim() == _IMAGES and x[:, 0].numel() > 1:
         return _BatchNorm.apply(fixed_point, x, weight, bias, running_mean, running_var, momentum, eps)
     return functional.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
 
