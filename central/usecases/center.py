@@ -60,7 +60,7 @@ class ProbePolicy:
         times = min(self.more, room)
         if task is Task.SEGMENTATION or times <= 1:
             return self.pool, self.count
-        pool = min(min(4 * times, room) * self.pool, ANSWERS_RANGES["pool"][1])
+        pool = min(4 * times * self.pool, room * self.pool, ANSWERS_RANGES["pool"][1])
         return pool, min(2 * times * self.count, pool, ANSWERS_RANGES["count"][1])
 
 

@@ -1,8 +1,10 @@
-"""What tests of the merge loop start from."""
+"""What tests of the merge loop start from, and those of admission."""
 
 from __future__ import annotations
 
 import pytest
+from fakes.real_center import real_center
+from fakes.shut_door import Door
 from fakes.turned_center import World
 
 
@@ -19,3 +21,15 @@ def founded(world):
     world.rounds()
     assert world.newest().number == 1
     return world
+
+
+@pytest.fixture
+def door():
+    return Door()
+
+
+@pytest.fixture
+def center(tmp_path, door):
+    """A center whose examiner waits for the door, where a module has no center of its own."""
+    with real_center(tmp_path / "center", examiner=door) as running:
+        yield running

@@ -9,7 +9,7 @@ import pytest
 from fakes.artifacts import TINY, sealed
 from fakes.disclosures import net, statistics_of
 from fakes.real_center import real_center, settle, shared_examiner
-from fakes.shut_door import Door, books_of, send
+from fakes.shut_door import books_of, send
 from fakes.waiting import wait
 
 from transplant.artifact.codec import write_artifact
@@ -18,17 +18,6 @@ from transplant.artifact.manifest import ArchitectureModel
 from transplant.errors import AdmissionPending, ManifestInvalid, NotFound, SeamMismatch, TransferForbidden
 from transplant.rpc.messages import UploadPhase
 from transplant.types import Architecture, ModuleKind, Task
-
-
-@pytest.fixture
-def door():
-    return Door()
-
-
-@pytest.fixture
-def center(tmp_path, door):
-    with real_center(tmp_path / "center", examiner=door) as running:
-        yield running
 
 
 def send_teacher(center, teacher):

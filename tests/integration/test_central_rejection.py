@@ -6,8 +6,8 @@ import json
 
 import pytest
 from fakes.artifacts import TINY, sealed
-from fakes.real_center import manifest_with, real_center, settle
-from fakes.shut_door import Door, books_of, send, zeros
+from fakes.real_center import manifest_with, settle
+from fakes.shut_door import books_of, send, zeros
 from fakes.waiting import wait
 from typer.testing import CliRunner
 
@@ -23,15 +23,15 @@ from transplant.rpc.messages import UploadPhase
 from transplant.types import ModuleKind, Role, Task
 
 
-@pytest.fixture
-def door():
-    return Door()
-
-
-@pytest.fixture
-def center(tmp_path, door):
-    with real_center(tmp_path / "center", examiner=door) as running:
-        yield running
+def rejected(center, door):
+    """Bring a module of zeros into the center and see it refused; returns its site's client, too."""
+    door.open.set()
+    client = center.client("site-ant")
+    manifest, payload = zeros()
+    send(center, client, manifest, payload)
+    with pytest.raises(WeightsImplausible):
+        settle(client, manifest.module_id)
+    return client, manifest, payload
 
 
 def test_what_belongs_to_a_rejected_module_is_rejected_with_it(center, door):
@@ -85,12 +85,7 @@ def _first(stream, count):
 
 
 def test_an_operator_takes_a_rejection_back(center, door):
-    door.open.set()
-    client = center.client("site-ant")
-    manifest, payload = zeros()
-    send(center, client, manifest, payload)
-    with pytest.raises(WeightsImplausible):
-        settle(client, manifest.module_id)
+    client, manifest, payload = rejected(center, door)
     registry = Registry(center.settings.url)
     recall_rejection(registry, SystemClock(), manifest.module_id[:16])
     with pytest.raises(NotFound, match="0 rejected modules"):
@@ -142,12 +137,7 @@ def test_a_crash_behind_a_rejection_leaves_no_payload(center, door):
 
 
 def test_the_command_lists_modules_and_recalls_rejections(center, door):
-    door.open.set()
-    client = center.client("site-ant")
-    manifest, payload = zeros()
-    send(center, client, manifest, payload)
-    with pytest.raises(WeightsImplausible):
-        settle(client, manifest.module_id)
+    client, manifest, _ = rejected(center, door)
     center.push(center.teacher("dog", tasks=()))
     place = ["modules", "--home", str(center.home)]
     told = CliRunner().invoke(app, [*place, "--json"])

@@ -142,17 +142,16 @@ class _ConvolutionBackward(Function):
     def backward(ctx: Any, *into: Tensor | None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         g, x, weight = ctx.saved_tensors
         vx, v_weight, v_bias = into
+        if v_weight is None:
+            v_weight = torch.zeros_like(weight)
         dg = None
         if ctx.needs_input_grad[0]:
-            if v_weight is None:
-                v_weight = torch.zeros_like(weight)
             dg = torch.conv2d(x, v_weight, v_bias, *ctx.geometry)
             if vx is not None:
                 dg += torch.conv2d(vx, weight, None, *ctx.geometry)
         needed = (ctx.needs_input_grad[1], ctx.needs_input_grad[2] and vx is not None, False)
         at = x if vx is None else vx
-        slope = torch.zeros_like(weight) if v_weight is None else v_weight
-        dx, d_weight, _ = _backward_of_convolution(g, at, slope, ctx.geometry, needed)
+        dx, d_weight, _ = _backward_of_convolution(g, at, v_weight, ctx.geometry, needed)
         return dg, dx, d_weight, None, None
 
 
@@ -211,7 +210,7 @@ class _BatchNormBackward(Function):
         v = torch.zeros_like(x) if into[0] is None else into[0]
         a, b = (torch.zeros_like(gamma) if each is None else each for each in into[1:])
         dg, sum_vx, sum_v = _BACKWARD_OF_BATCH_NORM(v, x, gamma, None, None, mean, s, True, ctx.eps, _ALL)
-        dg.addcmul_(x, _wide(s * a, x)).add_(_wide(b - mean * s * a, x))
+        dg.addcmul_(x, _wide(s * a)).add_(_wide(b - mean * s * a))
         if not any(ctx.needs_input_grad[1:3]):
             return dg, None, None, None, None, None
         mean_g, mean_gx, mean_v, mean_vx = (each / count for each in (sum_g, sum_gx, sum_v, sum_vx))
@@ -220,8 +219,8 @@ class _BatchNormBackward(Function):
         mean_q = of_v * mean_v + of_g * mean_g
         mean_qx = of_v * mean_vx + of_g * mean_gx
         of_xhat = -s * mean_qx - gamma * k * s.square()
-        dx = _affine(x, s * of_xhat, -s * mean_q - mean * s * of_xhat)
-        dx.addcmul_(v, _wide(s * of_v, v)).addcmul_(g, _wide(s * of_g, g))
+        dx = torch.addcmul(_wide(-s * mean_q - mean * s * of_xhat), x, _wide(s * of_xhat))
+        dx.addcmul_(v, _wide(s * of_v)).addcmul_(g, _wide(s * of_g))
         return dg, dx, count * s * k, None, None, None
 
 
@@ -235,10 +234,6 @@ def _mean_product(v: Tensor, g: Tensor, count: int) -> Tensor:
     return (v * g).flatten(2).sum((0, 2)) / count
 
 
-def _wide(of_channel: Tensor, like: Tensor) -> Tensor:
+def _wide(of_channel: Tensor) -> Tensor:
     """Return one number a channel in a shape that broadcasts over samples and positions."""
-    return of_channel.view(1, -1, *(1 for _ in like.shape[2:]))
-
-
-def _affine(x: Tensor, slope: Tensor, offset: Tensor) -> Tensor:
-    return torch.addcmul(_wide(offset, x), x, _wide(slope, x))
+    return of_channel.view(1, -1, 1, 1)
