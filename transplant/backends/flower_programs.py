@@ -1,17 +1,22 @@
 """Flower's programs as children: found beside this Python, quiet towards the outside, never left behind.
 
-A child is started through this very module, which asks the kernel to end it when its parent dies, however
-that happens, and then becomes the program. Flower's programs watch their own parents in turn.
+A child is started through this very module, which asks the kernel to tell it to end when its parent dies,
+however that happens, and then runs the program. One that was told to end, also by itself, and has not in time
+is ended: Flower's programs clean up, and start threads, in their signal handlers, which can want a lock that
+the very code holds that the signal interrupted (flwr 1.41). They watch their own parents in turn.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
 def program(name: str) -> Path:
@@ -74,15 +80,19 @@ class TiedProcess:
     """A child with its log file.
 
     Args:
-        command: the program and its arguments.
+        command: the program, which is one of Python, and its arguments.
         log: what it says is appended here.
         environment: the whole of it.
+        grace_s: it is ended when it was told to end and has not within this time, in seconds.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, environment: dict[str, str], *, grace_s: float = 10.0
+    ) -> None:
         self.log = log
         self.command = tuple(command)
-        self._command = (sys.executable, "-m", __name__, str(os.getpid()), *command)
+        self._command = (sys.executable, "-P", "-m", __name__, str(os.getpid()), str(grace_s), *command)
+        self._grace_s = grace_s
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -109,13 +119,13 @@ class TiedProcess:
         """Return its process id, 0 where it was never started."""
         return 0 if self._process is None else self._process.pid
 
-    def stop(self, timeout_s: float = 10.0) -> None:
+    def stop(self) -> None:
         """Ask it to end, then insist."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGTERM)
         try:
-            self._process.wait(timeout_s)
+            self._process.wait(self._grace_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
@@ -125,14 +135,37 @@ class TiedProcess:
         return last_line(self.log)
 
 
-def become(parent: int, command: Sequence[str]) -> None:
-    """Turn this process into `command`, to end when its parent does."""
+def run_tied(parent: int, grace_s: float, command: Sequence[str]) -> None:
+    """Run a program of Python in this process, which ends with its parent, and in time when it is told to."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(1)  # it was gone before
-    os.execve(command[0], list(command), dict(os.environ))  # noqa: S606 - no shell in between is the point
+    _end_in_time(grace_s)
+    sys.argv = list(command)
+    runpy.run_path(command[0], run_name="__main__")
+
+
+def _end_in_time(grace_s: float) -> None:
+    """End this process for good when a signal that tells it to end came `grace_s` ago, whatever it does.
+
+    The number of a signal is written to the pipe as it arrives, before any handler runs, and its own thread
+    reads it there: nothing that a handler waits for can keep it.
+    """
+    told, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+
+    def watch() -> None:
+        while (number := os.read(told, 1)[0]) not in _ENDING:
+            pass
+        time.sleep(grace_s)
+        name = signal.Signals(number).name
+        os.write(2, f"told to end by {name}, and still there {grace_s:g} s later: ended\n".encode())
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-in-time", daemon=True).start()
 
 
 if __name__ == "__main__":
-    become(int(sys.argv[1]), sys.argv[2:])
+    run_tied(int(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,76 @@
+"""A child that is told to end does end, whatever its signal handlers wait for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+from fakes.waiting import wait
+
+from transplant.backends.flower_programs import TiedProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_STUCK = """
+    import os, signal, sys, threading
+    lock = threading.Lock()
+    signal.signal(signal.SIGINT, lambda *_: lock.acquire())
+    signal.signal(signal.SIGTERM, lambda *_: lock.acquire())
+    with lock:
+        print("up", *sys.argv[1:], flush=True)
+        if "itself" in sys.argv:
+            os.kill(os.getpid(), signal.SIGINT)
+        while True:
+            signal.pause()
+"""
+"""Waits, as Flower 1.41 does at times, in its handler for a lock that the code it interrupted holds."""
+
+
+def stuck(folder: Path, *arguments: str, grace_s: float = 0.2) -> TiedProcess:
+    """Return a child that does not end by itself, started and up."""
+    script, log = folder / "stuck.py", folder / "child.log"
+    script.write_text(textwrap.dedent(_STUCK))
+    child = TiedProcess([str(script), *arguments], log, dict(os.environ), grace_s=grace_s)
+    child.start()
+    wait(lambda: b"up" in log.read_bytes())
+    return child
+
+
+def test_a_child_that_told_itself_to_end_and_waits_in_its_handler_is_ended(tmp_path: Path):
+    child = stuck(tmp_path, "itself")
+    wait(lambda: not child.running)
+    assert child.last_words() == "told to end by SIGINT, and still there 0.2 s later: ended"
+
+
+def test_a_child_that_does_not_end_is_ended_when_it_is_stopped(tmp_path: Path):
+    child = stuck(tmp_path)
+    child.stop()
+    assert not child.running
+
+
+def test_a_child_runs_its_program_as_that_program_is_run(tmp_path: Path):
+    child = stuck(tmp_path, "one", "--two")
+    assert child.last_words() == "up one --two"
+    assert child.running
+    child.stop()
+
+
+def test_a_child_that_does_not_end_is_ended_when_its_parent_was_killed(tmp_path: Path):
+    script, log = tmp_path / "stuck.py", tmp_path / "child.log"
+    script.write_text(textwrap.dedent(_STUCK))
+    parent = f"""
+        import os, signal
+        from pathlib import Path
+        from transplant.backends.flower_programs import TiedProcess
+        child = TiedProcess([{str(script)!r}], Path({str(log)!r}), dict(os.environ), grace_s=0.2)
+        child.start()
+        signal.pause()
+    """
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(parent)]) as process:
+        wait(lambda: log.is_file() and b"up" in log.read_bytes())
+        process.kill()
+    wait(lambda: b"told to end by SIGTERM, and still there" in log.read_bytes())
