@@ -91,6 +91,12 @@ test: $(STAMP) ## All tests
 test-fast: $(STAMP) ## The tests that take less than ten seconds each
 	$(BIN)/pytest -m 'not slow' -n 2 --dist loadfile $(PYTEST_ARGS)
 
+.PHONY: access
+access: $(STAMP) ## Call every RPC as everybody who must not; what came of it goes to build/access as records
+	rm -rf build/access
+	TRANSPLANT_ACCESS_RECORDS=build/access $(BIN)/pytest \
+	  tests/integration/test_access_matrix.py tests/integration/test_serving_access.py
+
 # What a run finds is written to build/fuzz as crash-*; tests/fuzz/__main__.py says how to go on.
 .PHONY: fuzz
 fuzz: $(STAMP) ## Fuzz the parsers of artifacts and manifests, RUNS=100000 executions each

@@ -42,6 +42,14 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
 
 
+def pytest_sessionfinish() -> None:
+    """Write down what was asked of servers without a right to it, where a record of it is wanted."""
+    if folder := os.environ.get("TRANSPLANT_ACCESS_RECORDS"):
+        from fakes.refusals import write_tallies
+
+        write_tallies(Path(folder))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     """Turn a skipped test into a failure where what it needs is required (CI)."""

@@ -18,6 +18,8 @@ from fakes.artifacts import sealed
 from fakes.every_rpc import OWN, channel_of, every_rpc, send
 from fakes.pki import Authority as OtherAuthority
 from fakes.real_center import real_center
+from fakes.refusals import TALLIES
+from fakes.refusals import refusals as unrefused
 from fakes.registry_entries import add_merge
 from fakes.served_clock import center_with_clock
 from grpc_health.v1 import health_pb2
@@ -99,14 +101,9 @@ def by_role(world):
     return {role: world.kit_channel(f"good-{role.value}", role) for role in Role}
 
 
-def refusals(channel, statuses, part="", requests=EVERY):
-    """Call every RPC and return those that were not refused as they must be."""
-    wrong = {}
-    for rpc in requests:
-        status, details, answers = send(channel, rpc)
-        if status not in statuses or part not in details or answers:
-            wrong[rpc.name] = (status.name, details, answers)
-    return wrong
+def refusals(channel, statuses, part="", rpcs=EVERY):
+    """Call every RPC of the center and return those that were not refused as they must be."""
+    return unrefused("center", channel, rpcs, statuses, part)
 
 
 def test_every_rpc_has_a_rule_and_every_rule_an_rpc():
@@ -267,6 +264,7 @@ def test_what_is_another_sites_is_refused_or_not_there(world):
             refused = status is grpc.StatusCode.OK and answers == [b""]
         else:
             refused = status is expected and answers == []
+        TALLIES["center"].add(refused=refused)
         if not refused:
             wrong[name] = (status.name, details, answers)
     assert wrong == {}

@@ -14,6 +14,7 @@ from fakes.clock import FakeClock
 from fakes.every_rpc import channel_of, every_prediction_rpc, send
 from fakes.pki import Authority as OtherAuthority
 from fakes.real_center import FAST, RealCenter
+from fakes.refusals import refusals as unrefused
 
 from central.home import identity_folder, open_registry
 from central.identity.provision import provision_authority, revoke_certificates, withdraw_site
@@ -83,13 +84,8 @@ def address(world):
 
 
 def refusals(channel, status, part="", rpcs=EVERY):
-    """Call every RPC and return those that were not refused as they must be."""
-    wrong = {}
-    for rpc in rpcs:
-        told, details, answers = send(channel, rpc)
-        if told is not status or part not in details or answers:
-            wrong[rpc.name] = (told.name, details, answers)
-    return wrong
+    """Call every RPC of the server of predictions and return those that were not refused as they must be."""
+    return unrefused("predictions", channel, rpcs, {status}, part)
 
 
 def test_every_rpc_has_a_rule_and_every_rule_an_rpc():
