@@ -70,6 +70,7 @@ class RefineNode:
             return
         wanted = self._site.kit if kit is None else kit
         if self._node is not None and self._node.running:
+            self._node.shorten_log()
             if self._kit == wanted:
                 self._pause_s = _LEAST_S
                 return

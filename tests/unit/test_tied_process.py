@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 _STUCK = """
     import os, signal, sys, threading
+    signal.signal(signal.SIGUSR1, lambda *_: print("again", flush=True))
     lock = threading.Lock()
     signal.signal(signal.SIGINT, lambda *_: lock.acquire())
     signal.signal(signal.SIGTERM, lambda *_: lock.acquire())
@@ -74,3 +76,15 @@ def test_a_child_that_does_not_end_is_ended_when_its_parent_was_killed(tmp_path:
         wait(lambda: log.is_file() and b"up" in log.read_bytes())
         process.kill()
     wait(lambda: b"told to end by SIGTERM, and still there" in log.read_bytes())
+
+
+def test_a_log_that_has_grown_is_put_aside_and_the_child_goes_on_writing(tmp_path: Path):
+    child = stuck(tmp_path, "one")
+    child.shorten_log(most_bytes=7)
+    assert child.log.read_text() == "up one\n"
+    child.shorten_log(most_bytes=6)
+    assert child.log.read_text() == ""
+    assert (tmp_path / "child.log.old").read_text() == "up one\n"
+    os.kill(child.pid, signal.SIGUSR1)
+    assert wait(child.log.read_text) == "again\n"
+    child.stop()

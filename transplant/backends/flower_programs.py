@@ -9,8 +9,10 @@ the very code holds that the signal interrupted (flwr 1.41). They watch their ow
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import runpy
+import shutil
 import signal
 import socket
 import subprocess
@@ -26,7 +28,10 @@ from transplant.errors import InvalidSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+log = logging.getLogger(__name__)
+
 _PR_SET_PDEATHSIG = 1
+_LOG_BYTES = 8 << 20
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 
 
@@ -99,11 +104,11 @@ class TiedProcess:
     def start(self) -> None:
         """Start it."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        with self.log.open("ab") as log:
+        with self.log.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603 - the command is ours
                 self._command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=file,
                 stderr=subprocess.STDOUT,
                 env=self._environment,
                 start_new_session=True,  # Ctrl-C reaches the parent alone, which then stops it
@@ -129,6 +134,18 @@ class TiedProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def shorten_log(self, most_bytes: int = _LOG_BYTES) -> None:
+        """Move what a log longer than `most_bytes` says to `<log>.old`, and go on with an empty one.
+
+        A child that waits for its peer says so three times a minute, for as long as it waits.
+        """
+        try:
+            if self.log.stat().st_size > most_bytes:
+                shutil.copyfile(self.log, self.log.with_name(f"{self.log.name}.old"))
+                os.truncate(self.log, 0)  # the child appends, from now on to nothing
+        except OSError as error:
+            log.warning("%s grows on: %s", self.log, error)
 
     def last_words(self) -> str:
         """Return the last line of its log that says something."""
