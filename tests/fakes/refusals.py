@@ -1,4 +1,4 @@
-"""Calls that must be refused: which were not, and how many there were in this session, as a record.
+"""Calls that must be refused: which were not, and how many there were in one run of the tests, as a record.
 
 `make access` asks for the record (`TRANSPLANT_ACCESS_RECORDS`: its folder), for `transplant-bench claims`.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Tally:
-    """Counts of one session of tests."""
+    """Counts of one run of the tests."""
 
     asked: int = 0
     let_in: int = 0
