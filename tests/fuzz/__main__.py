@@ -4,9 +4,8 @@ The corpus of the repository is only read: what a run finds interesting goes to 
 is written there as `crash-*`, and what the run came to as records, for `transplant-bench claims`.
 `python -m fuzz.keep` then takes into the corpus what ends in a new way.
 
-Last long runs: 2026-11-21, on two cores shared with other work, a million executions of each target
-with seed 12 and again with seed 31 after int8 had come: artifact in 725 s and 1752 s, manifest in 576 s
-and 1076 s; nothing was found. What earlier runs found is in `test_fuzz_replay.py`.
+The last long run of each target, a million executions, is benchmarks/results/fuzz.json: nothing was found. What
+earlier runs found is in `test_fuzz_replay.py`.
 """
 
 from __future__ import annotations
