@@ -4,8 +4,8 @@ The corpus of the repository is only read: what a run finds interesting goes to 
 is written there as `crash-*`, and what the run came to as records, for `transplant-bench claims`.
 `python -m fuzz.keep` then takes into the corpus what ends in a new way.
 
-The last long run of each target, a million executions, is benchmarks/results/fuzz.json: nothing was found. What
-earlier runs found is in `test_fuzz_replay.py`.
+The last long run of each target, a million executions, is benchmarks/results/fuzz.json: nothing was
+found. What earlier runs found is in `test_fuzz_replay.py`.
 """
 
 from __future__ import annotations
