@@ -37,7 +37,7 @@ TALLIES = {"center": Tally(), "predictions": Tally()}
 """What each server was asked."""
 
 
-def refusals(
+def unrefused(
     server: str,
     channel: grpc.Channel,
     rpcs: Iterable[Rpc],
@@ -66,8 +66,7 @@ def refusals(
 
 def write_tallies(folder: Path) -> None:
     """Add the records of what every server was asked to those in a folder."""
+    book = RecordBook(folder)
     for server, tally in TALLIES.items():
-        count = Record(
-            "access", "access_let_in", tally.let_in, "count", data=server, method=f"{tally.asked} calls"
-        )
-        RecordBook(folder).add(count)
+        method = f"{tally.asked} calls"
+        book.add(Record("access", "access_let_in", tally.let_in, "count", data=server, method=method))

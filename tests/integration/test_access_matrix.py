@@ -18,8 +18,7 @@ from fakes.artifacts import sealed
 from fakes.every_rpc import OWN, channel_of, every_rpc, send
 from fakes.pki import Authority as OtherAuthority
 from fakes.real_center import real_center
-from fakes.refusals import TALLIES
-from fakes.refusals import refusals as unrefused
+from fakes.refusals import TALLIES, unrefused
 from fakes.registry_entries import add_merge
 from fakes.served_clock import center_with_clock
 from grpc_health.v1 import health_pb2

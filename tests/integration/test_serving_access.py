@@ -14,7 +14,7 @@ from fakes.clock import FakeClock
 from fakes.every_rpc import channel_of, every_prediction_rpc, send
 from fakes.pki import Authority as OtherAuthority
 from fakes.real_center import FAST, RealCenter
-from fakes.refusals import refusals as unrefused
+from fakes.refusals import unrefused
 
 from central.home import identity_folder, open_registry
 from central.identity.provision import provision_authority, revoke_certificates, withdraw_site

@@ -32,11 +32,17 @@ _STUCK = """
 """Waits, as Flower 1.41 does at times, in its handler for a lock that the code it interrupted holds."""
 
 
-def stuck(folder: Path, *arguments: str, grace_s: float = 0.2) -> TiedProcess:
-    """Return a child that does not end by itself, started and up."""
-    script, log = folder / "stuck.py", folder / "child.log"
+def stuck_program(folder: Path) -> str:
+    """Write a program that does not end by itself; returns its path."""
+    script = folder / "stuck.py"
     script.write_text(textwrap.dedent(_STUCK))
-    child = TiedProcess([str(script), *arguments], log, dict(os.environ), grace_s=grace_s)
+    return str(script)
+
+
+def stuck(folder: Path, *arguments: str) -> TiedProcess:
+    """Return a child that does not end by itself, started and up."""
+    log = folder / "child.log"
+    child = TiedProcess([stuck_program(folder), *arguments], log, dict(os.environ), grace_s=0.2)
     child.start()
     wait(lambda: b"up" in log.read_bytes())
     return child
@@ -62,13 +68,12 @@ def test_a_child_runs_its_program_as_that_program_is_run(tmp_path: Path):
 
 
 def test_a_child_that_does_not_end_is_ended_when_its_parent_was_killed(tmp_path: Path):
-    script, log = tmp_path / "stuck.py", tmp_path / "child.log"
-    script.write_text(textwrap.dedent(_STUCK))
+    log = tmp_path / "child.log"
     parent = f"""
         import os, signal
         from pathlib import Path
         from transplant.backends.flower_programs import TiedProcess
-        child = TiedProcess([{str(script)!r}], Path({str(log)!r}), dict(os.environ), grace_s=0.2)
+        child = TiedProcess([{stuck_program(tmp_path)!r}], Path({str(log)!r}), dict(os.environ), grace_s=0.2)
         child.start()
         signal.pause()
     """
