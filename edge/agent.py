@@ -26,7 +26,7 @@ from edge.seal import SealedTeacher, seal_teacher
 from edge.teach.progress import figures_line
 from edge.validate import answer_candidates
 from transplant.errors import NotFound, TransplantError
-from transplant.rpc.client import FINAL_STATES
+from transplant.rpc.merge_calls import FINAL_STATES
 from transplant.types import MergeState, NetVersion, Route, Task
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ from edge.site_home import SiteHome
 from transplant.artifact.codec import write_artifact
 from transplant.errors import MergeNotPossible, TransplantError
 from transplant.rpc.channel import load_kit
-from transplant.rpc.client import FINAL_STATES, CentralClient
+from transplant.rpc.client import CentralClient
+from transplant.rpc.merge_calls import FINAL_STATES
 from transplant.rpc.retry import RetryPolicy
 from transplant.types import Verdict
 

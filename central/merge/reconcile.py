@@ -89,13 +89,9 @@ class Reconciler:
                 busy = self.tick()
             except Exception as error:
                 passing = isinstance(error, TransplantError) and error.retry
-                log.log(
-                    logging.WARNING if passing else logging.ERROR,
-                    "a round of the merge loop failed (%s); trying again in %g s",
-                    error,
-                    RETRY_S,
-                    exc_info=not passing,
-                )
+                level = logging.WARNING if passing else logging.ERROR
+                words = "a round of the merge loop failed (%s); trying again in %g s"
+                log.log(level, words, error, RETRY_S, exc_info=not passing)
                 stop.wait(RETRY_S)
                 continue
             self._center.bell.wait(heard, self._rest_s(busy=busy))

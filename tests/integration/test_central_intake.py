@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from pathlib import Path
-
-import grpc
 import pytest
 from fakes.artifacts import TINY, sealed, sealed_adapter
+from fakes.raw_upload import send
 from fakes.real_center import manifest_with, real_center, settle
 from fakes.waiting import wait
 
@@ -26,7 +22,6 @@ from transplant.errors import (
     NotAllowed,
     NotFound,
     QuotaExceeded,
-    StorageFull,
     TensorNotFinite,
     TooLarge,
     UnknownArchitecture,
@@ -36,14 +31,9 @@ from transplant.rpc import convert
 from transplant.rpc.channel import load_kit, open_channel
 from transplant.rpc.client import CentralClient
 from transplant.rpc.messages import UploadPhase
-from transplant.rpc.status import from_rpc_error
-from transplant.types import Architecture, ByteRange, ModuleKind, Role, Task
+from transplant.types import ModuleKind, Role, Task
 from transplant.v1 import intake_pb2
 from transplant.v1.intake_pb2_grpc import IntakeStub
-
-LARGE = Architecture(
-    "vgg_small", (("image_px", (32,)), ("channels", (32,)), ("widths", (256, 256)), ("hidden", (1024,)))
-)
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +59,6 @@ def dog(center):
     return teacher
 
 
-def send(stub, upload_id, *chunks):
-    requests = [
-        intake_pb2.UploadRequest(upload_id=upload_id, offset=c.offset, data=c.data, crc32c=c.crc32c)
-        for c in chunks
-    ]
-    try:
-        return [response.durable_offset for response in stub.Upload(iter(requests), timeout=5)]
-    except grpc.RpcError as error:
-        raise from_rpc_error(error) from error
-
-
 def registered(center, name="site-dog"):
     return {module.module_id for module in center.client(name).list_modules()}
 
@@ -96,29 +75,6 @@ def test_a_teacher_comes_in_and_declaring_again_finds_it(center):
     assert client.get_manifest(teacher.f.module_id) == teacher.f
     path = client.download(teacher.f.module_id, center.home / "fetched")
     assert sha256_hex(path.read_bytes()) == teacher.f.payload_sha256
-
-
-def test_an_upload_goes_on_at_the_durable_offset_after_a_restart(tmp_path):
-    with real_center(tmp_path) as center:
-        teacher = center.teacher("dog", architecture=LARGE, tasks=(Task.CLASSIFICATION,))
-        center.push(teacher, teacher.f)
-        g = teacher.g[Task.CLASSIFICATION]
-        assert g.payload_bytes > 3 << 20
-        data = teacher.paths[g.module_id].read_bytes()
-        upload_id = center.client("site-dog").declare(g).upload_id
-        with open_channel(
-            load_kit(center.home / "kits" / "site-site-dog"), center.serving.address
-        ) as channel:
-            chunks = [chunk_of(start << 20, data[start << 20 : (start + 1) << 20]) for start in range(2)]
-            assert send(IntakeStub(channel), upload_id, *chunks)[-1] == 2 << 20
-        center.restart()
-        client = center.client("site-dog")
-        assert client.declare(g).missing == (ByteRange(2 << 20, g.payload_bytes),)
-        seen = []
-        client.upload(upload_id, teacher.paths[g.module_id], lambda done, _: seen.append(done))
-        assert seen[0] == 2 << 20
-        assert client.commit(upload_id, g.payload_sha256) == g.module_id
-        assert not list((center.home / "uploads").iterdir())
 
 
 def test_a_new_stream_shuts_the_old_one_out(center, stub, dog):
@@ -249,27 +205,6 @@ def test_a_task_module_needs_its_own_registered_category_module(center, dog):
     state = client.upload_status(orphan.module_id)
     assert (state.phase, state.missing) == (UploadPhase.RECEIVING, ())  # it may come once its f is here
     assert registered(center, "site-bee") == set()
-
-
-def test_a_full_disk_is_said_and_the_upload_goes_on_later(center, monkeypatch):
-    client = center.client("site-fox", deadline_s=0.3)
-    manifest, payload = sealed(site="site-fox", category="fox", seed=4)
-    path = write_artifact(center.home / "fox", manifest, payload)
-    upload_id = client.declare(manifest).upload_id
-    real_write = os.pwrite
-
-    def full(descriptor, data, offset):
-        if f"{upload_id}.part" in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real_write(descriptor, data, offset)
-
-    monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(StorageFull):
-        client.upload(upload_id, path)
-    monkeypatch.undo()
-    assert client.upload_status(upload_id).durable_offset == 0
-    client.upload(upload_id, path)
-    assert client.commit(upload_id, manifest.payload_sha256) == manifest.module_id
 
 
 def test_quotas_hold(tmp_path):
