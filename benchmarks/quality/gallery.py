@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmarks.quality.ablation_picture import draw_ablation
 from benchmarks.quality.inner_life import read_inner_life
 from benchmarks.quality.pictures import (
     BASELINE,
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from benchmarks.quality.tables import Extras
     from benchmarks.records import Record
 
+_ABLATION = "ablation"
+
 
 def table_pictures(
     key: TableKey, records: Sequence[Record], extras: Extras, folder: Path
@@ -39,6 +42,8 @@ def table_pictures(
     path = folder / file_name("samples", *parts)
     if draw_samples(key, records, path):
         drawn.append(("Samples against the figure; bands run from the worst to the best seed.", path))
+    if key.bench == _ABLATION:
+        return drawn + _ablation_pictures(key, records, folder, parts)
     points = {
         f"{label}, {samples} labels": (size, summarise(row).mean)
         for (samples, label), row in rows_of(records).items()
@@ -48,8 +53,22 @@ def table_pictures(
         path = folder / file_name("bytes", *parts)
         draw_bytes(key, points, path)
         drawn.append(("What a site sends against the figure.", path))
+    return drawn
+
+
+def _ablation_pictures(
+    key: TableKey, records: Sequence[Record], folder: Path, parts: Sequence[object]
+) -> list[tuple[str, Path]]:
+    drawn: list[tuple[str, Path]] = []
+    path = folder / file_name("factors", *parts)
+    if draw_ablation(key, records, path):
+        caption = (
+            "One factor at a time, with intervals; filled is the setting that the others share, the dashed "
+            "line the teachers."
+        )
+        drawn.append((caption, path))
     pairs = _by_host(records)
-    if len({host for _, host in pairs}) > 1 and key.bench == "ablation":
+    if len({host for _, host in pairs}) > 1:
         path = folder / file_name("hosts", *parts)
         draw_matrix(key, pairs, path)
         drawn.append(("Transfer from f (rows) to g (columns).", path))

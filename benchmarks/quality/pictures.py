@@ -100,11 +100,12 @@ def draw_matrix(key: TableKey, values: Mapping[tuple[str, str], float], path: Pa
     canvas = Canvas(figsize=(1.6 + 0.9 * len(hosts), 1.4 + 0.6 * len(categories)), layout="constrained")
     axes = canvas.add_subplot()
     grid = [[values.get((category, host), float("nan")) for host in hosts] for category in categories]
-    axes.imshow(grid, cmap="YlOrBr")
+    shown = axes.imshow(grid, cmap="YlOrBr")
     for row, line in enumerate(grid):
         for column, value in enumerate(line):
             if value == value:  # a pair that was not run is NaN
-                axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9)
+                colour = "white" if shown.norm(value) > 0.6 else "black"
+                axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=9, color=colour)
     axes.set_xticks(range(len(hosts)), hosts)
     axes.set_yticks(range(len(categories)), categories)
     axes.set_xlabel("g of")

@@ -58,7 +58,8 @@ class TableKey:
     def title(self) -> str:
         """Return a heading."""
         adapter = "" if self.layers is None else f", {self.layers} conv-layers of {self.kernel}x{self.kernel}"
-        host = {"exp1": "", "table4": " into leave-one-out hosts"}.get(self.bench, f" into {self.host}")
+        host = "" if self.host is None else f" into {self.host}"
+        host = " into leave-one-out hosts" if self.bench == "table4" else host
         return (
             f"{self.metric.replace('_', ' ')} (%) of {self.task} on {self.data}{host}, {self.arch}{adapter}"
         )
