@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogLocator
 from torch import Tensor
 
+from benchmarks.quality.palette import looks
 from benchmarks.quality.summary import categories_of, rows_of
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ mpl.use("Agg")
 
 BASELINE = "direct-learn"
 OURS = ("transplant", "function", "closed-form", "back-distill")
-_COLOURS = ("#d9822b", "#4c6a92", "#7a9e7e", "#b5543a", "#8a6bb1", "#4aa3a2", "#a8894f", "#555555", "#c77cae")
 
 
 def draw_samples(key: TableKey, records: Sequence[Record], path: Path) -> bool:
@@ -39,11 +40,11 @@ def draw_samples(key: TableKey, records: Sequence[Record], path: Path) -> bool:
         return False
     canvas = Canvas(figsize=(6.4, 4.2), layout="constrained")
     axes = canvas.add_subplot()
-    for colour, (label, curve) in zip(_cycle(len(curves)), curves.items(), strict=True):
+    for look, (label, curve) in zip(looks(len(curves)), curves.items(), strict=True):
         places = [counts.index(count) for count in sorted(curve)]
         low, mean, high = zip(*(curve[count] for count in sorted(curve)), strict=True)
-        axes.plot(places, mean, marker="o", color=colour, label=label, linewidth=1.5, markersize=4)
-        axes.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.plot(places, mean, **look._asdict(), label=label, linewidth=1.5, markersize=4)
+        axes.fill_between(places, low, high, color=look.color, alpha=0.15, linewidth=0)
     for name, style in (("teacher", "--"), ("floor", ":")):
         values = [getattr(record, name) for record in records if getattr(record, name) is not None]
         if values:
@@ -83,9 +84,12 @@ def draw_bytes(key: TableKey, points: Mapping[str, tuple[float, float]], path: P
     """Draw the figure of each row (label -> bytes up, value) against what a site had to send."""
     canvas = Canvas(figsize=(6.4, 4.2), layout="constrained")
     axes = canvas.add_subplot()
-    for colour, (label, (size, value)) in zip(_cycle(len(points)), points.items(), strict=True):
-        axes.plot([size / 2**20], [value], "o", color=colour, label=label)
+    for look, (label, (size, value)) in zip(looks(len(points)), points.items(), strict=True):
+        axes.plot([size / 2**20], [value], **look._asdict(), linestyle="none", label=label)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
     axes.set_xlabel("MiB up for one category")
     axes.set_ylabel(f"{key.metric.replace('_', ' ')}, %")
     axes.legend(frameon=False, fontsize=7)
@@ -143,9 +147,9 @@ def draw_spectrum(spectra: Mapping[str, Tensor], path: Path) -> None:
     """Draw the eigenvalues of D'_S, falling, a line a method."""
     canvas = Canvas(figsize=(6.0, 3.6), layout="constrained")
     axes = canvas.add_subplot()
-    for colour, (label, values) in zip(_cycle(len(spectra)), spectra.items(), strict=True):
+    for look, (label, values) in zip(looks(len(spectra)), spectra.items(), strict=True):
         shown = values.clamp(min=1e-9)
-        axes.plot(range(1, len(shown) + 1), shown.tolist(), color=colour, label=label, linewidth=1.3)
+        axes.plot(range(1, len(shown) + 1), shown.tolist(), color=look.color, label=label, linewidth=1.3)
     axes.set_yscale("log")
     axes.set_xlabel("direction")
     axes.set_ylabel("share of the variance of D'_S")
@@ -164,7 +168,3 @@ def file_name(*parts: object) -> str:
 def cell_group(cell: Cell) -> tuple[object, ...]:
     """Return what two cells must share to stand in one picture of hidden layers."""
     return (cell.bench, cell.data, cell.arch, cell.task, cell.layers, cell.kernel, cell.seed)
-
-
-def _cycle(count: int) -> list[str]:
-    return [_COLOURS[place % len(_COLOURS)] for place in range(count)]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
+from benchmarks.quality.palette import looks
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
@@ -16,18 +18,17 @@ if TYPE_CHECKING:
 
 mpl.use("Agg")
 
-_COLOURS = ("#d9822b", "#4c6a92", "#7a9e7e", "#b5543a", "#8a6bb1", "#4aa3a2", "#a8894f", "#555555", "#c77cae")
 _HIDDEN = 0.1  # lines of lambda below this are not drawn
 
 
 def draw_retained(curves: Mapping[int, Mapping[int, Sequence[float]]], path: Path) -> None:
     """Draw figure 2: a line for each number of samples, mean accuracy against retained layers."""
     canvas, axes = _axes("retained layers", "accuracy, %")
-    for colour, samples in zip(_COLOURS, sorted(curves, reverse=True), strict=False):
+    for look, samples in zip(looks(len(curves)), sorted(curves, reverse=True), strict=True):
         curve = curves[samples]
         places = sorted(curve)
         means = [sum(curve[place]) / len(curve[place]) for place in places]
-        axes.plot(places, means, marker="o", color=colour, label=f"{samples} a class", markersize=4)
+        axes.plot(places, means, **look._asdict(), label=f"{samples} a class", markersize=4)
     canvas.legend(frameon=False, fontsize=8, loc="outside right upper")
     canvas.savefig(path, dpi=140)
 
@@ -49,13 +50,12 @@ def draw_retained_range(
 def draw_limited(curves: Mapping[str, Mapping[int, Sequence[float]]], path: Path) -> None:
     """Draw figure 5 of Jang et al.: mean accuracy of each method against samples a class, seeds as a band."""
     canvas, axes = _axes("samples a class", "accuracy, %")
-    for colour, (method, curve) in zip(_COLOURS, curves.items(), strict=False):
+    for look, (method, curve) in zip(looks(len(curves)), curves.items(), strict=True):
         places = sorted(curve)
-        axes.plot(
-            places, [_mean(curve[p]) for p in places], marker="o", color=colour, label=method, markersize=4
-        )
+        means = [_mean(curve[place]) for place in places]
+        axes.plot(places, means, **look._asdict(), label=method, markersize=4)
         low, high = ([pick(curve[place]) for place in places] for pick in (min, max))
-        axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.fill_between(places, low, high, color=look.color, alpha=0.12, linewidth=0)
     axes.set_xscale("log")
     axes.set_xticks(sorted({place for curve in curves.values() for place in curve}))
     axes.get_xaxis().set_major_formatter("{x:g}")

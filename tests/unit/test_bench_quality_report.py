@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from benchmarks.cli import app
 from benchmarks.quality.cells import Cell
 from benchmarks.quality.folder import note_run
+from benchmarks.quality.palette import looks
 from benchmarks.quality.paper import paper_table, paper_tables
 from benchmarks.quality.pictures import first_two_components, sample_curves
 from benchmarks.quality.proxy import proxy_images
@@ -206,3 +207,7 @@ def test_the_tiny_imagenet_pack_is_the_default_proxy(data_root: Path):
     images = proxy_images(data_root / "tinyimagenet32", 32, 250)
     assert images.shape == (250, 3, 32, 32)
     assert 60 < float(images.to(torch.float32).mean()) < 160
+
+
+def test_no_two_series_of_a_picture_look_the_same():
+    assert len(set(looks(40))) == 40
