@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 import torch
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogLocator
 from torch import Tensor
 
-from benchmarks.quality.palette import looks
+from benchmarks.drawing import looks, plain_numbers
 from benchmarks.quality.summary import categories_of, rows_of
 
 if TYPE_CHECKING:
@@ -87,9 +86,7 @@ def draw_bytes(key: TableKey, points: Mapping[str, tuple[float, float]], path: P
     for look, (label, (size, value)) in zip(looks(len(points)), points.items(), strict=True):
         axes.plot([size / 2**20], [value], **look._asdict(), linestyle="none", label=label)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.minorticks_off()
+    plain_numbers(axes.xaxis)
     axes.set_xlabel("MiB up for one category")
     axes.set_ylabel(f"{key.metric.replace('_', ' ')}, %")
     axes.legend(frameon=False, fontsize=7)

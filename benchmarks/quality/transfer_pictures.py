@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
-from benchmarks.quality.palette import looks
+from benchmarks.drawing import looks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

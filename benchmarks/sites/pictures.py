@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogFormatter
 
+from benchmarks.drawing import looks, plain_numbers
 from benchmarks.sites.report_figures import method_of
 from benchmarks.sites.run_methods import METHODS
 
@@ -15,16 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
+    from benchmarks.drawing import Look
     from benchmarks.sites.report_figures import Table
 
 mpl.use("Agg")
 
-_COLOURS = (
-    "#d9822b", "#b5543a", "#4c6a92", "#7a9e7e", "#8a6bb1", "#4aa3a2", "#a8894f", "#888888",
-    "#bbbbbb", "#333333",
-)  # fmt: skip
 _MIB = 1 << 20
 
 
@@ -42,7 +38,10 @@ def draw_bytes(table: Table, path: Path) -> None:
         travelled = (up.mean + down.mean) / _MIB
         if not travelled:
             axes.axhline(
-                accuracy.mean, color=colour_of(method), linestyle="--", label=f"{method} (nothing travels)"
+                accuracy.mean,
+                color=look_of(method).color,
+                linestyle="--",
+                label=f"{method} (nothing travels)",
             )
             continue
         reach = [[accuracy.mean - accuracy.low], [accuracy.high - accuracy.mean]]
@@ -50,14 +49,14 @@ def draw_bytes(table: Table, path: Path) -> None:
             [travelled],
             [accuracy.mean],
             yerr=reach,
-            fmt="o",
-            color=colour_of(method),
+            linestyle="none",
+            **look_of(method)._asdict(),
             label=method,
             capsize=3,
         )
     axes.axhline(100 / table.stages[-1], color="#bbbbbb", linestyle=":", linewidth=1, label="chance")
     axes.set_xscale("log")
-    _plain_numbers(axes.xaxis)
+    plain_numbers(axes.xaxis)
     _finish(canvas, path)
 
 
@@ -81,13 +80,13 @@ def draw_join_seconds(table: Table, path: Path) -> None:
     canvas, axes = _axes("categories in the net", "processor seconds of the last one's joining")
     _lines(table, axes, "join_seconds", table.stages[1:])
     axes.set_yscale("log")
-    _plain_numbers(axes.yaxis)
+    plain_numbers(axes.yaxis)
     _finish(canvas, path)
 
 
-def colour_of(method: str) -> str:
-    """Return the colour that a method has in all pictures, whatever its labels."""
-    return _COLOURS[METHODS.index(method_of(method)) % len(_COLOURS)]
+def look_of(method: str) -> Look:
+    """Return how a method looks in all pictures, whatever its labels."""
+    return looks(len(METHODS))[METHODS.index(method_of(method))]
 
 
 def _lines(table: Table, axes: Axes, metric: str, stages: list[int]) -> None:
@@ -96,12 +95,11 @@ def _lines(table: Table, axes: Axes, metric: str, stages: list[int]) -> None:
         if not found:
             continue
         places = [stage for stage, _ in found]
-        colour = colour_of(method)
-        axes.plot(
-            places, [figure.mean for _, figure in found], marker="o", color=colour, label=method, markersize=4
-        )
+        look = look_of(method)
+        means = [figure.mean for _, figure in found]
+        axes.plot(places, means, **look._asdict(), label=method, markersize=4)
         low, high = [figure.low for _, figure in found], [figure.high for _, figure in found]
-        axes.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
+        axes.fill_between(places, low, high, color=look.color, alpha=0.12, linewidth=0)
     axes.set_xticks(stages)
 
 
@@ -112,19 +110,6 @@ def _axes(x: str, y: str) -> tuple[Canvas, Axes]:
     axes.set_ylabel(y)
     axes.spines[["top", "right"]].set_visible(False)
     return canvas, axes
-
-
-class _PlainNumbers(LogFormatter):
-    """Numbers as they are written, at the places that matplotlib labels."""
-
-    def __call__(self, x: float, pos: int | None = None) -> str:
-        return f"{x:g}" if super().__call__(x, pos) else ""
-
-
-def _plain_numbers(axis: Axis) -> None:
-    """Label a logarithmic axis by plain numbers: few of these axes span a power of ten."""
-    for set_formatter in (axis.set_major_formatter, axis.set_minor_formatter):
-        set_formatter(_PlainNumbers(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
 
 
 def _finish(canvas: Canvas, path: Path) -> None:

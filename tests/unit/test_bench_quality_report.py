@@ -13,9 +13,9 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from benchmarks.cli import app
+from benchmarks.drawing import looks
 from benchmarks.quality.cells import Cell
 from benchmarks.quality.folder import note_run
-from benchmarks.quality.palette import looks
 from benchmarks.quality.paper import paper_table, paper_tables
 from benchmarks.quality.pictures import first_two_components, sample_curves
 from benchmarks.quality.proxy import proxy_images
