@@ -37,7 +37,7 @@ from transplant.transfer.layer_transfer import (
     choose_retained,
     run,
 )
-from transplant.transfer.lenet import LAYERS, lenet, target_vectors
+from transplant.transfer.lenet import LAYERS, USUALLY_RETAINED, lenet, target_vectors
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -187,7 +187,7 @@ def _cell(
     with Meter() as meter:
         chosen = retained
         if chosen is None:
-            chosen, _ = choose_retained(problem, config, range(len(LAYERS)))
+            chosen, _ = choose_retained(problem, config, range(len(LAYERS)), USUALLY_RETAINED)
         net = run(problem, config, chosen)
     figures = {**meter.figures(), "commit": commit}
     found = accuracy(net, test.images_B1HW, test.labels_B, problem.vectors_CK)

@@ -203,25 +203,30 @@ def leads(net: nn.Module, images_BCHW: Tensor, labels_B: Tensor, vectors_CK: Ten
 
 
 def choose_retained(
-    problem: LayerTransferProblem, config: LayerTransferConfig, candidates: Sequence[int]
+    problem: LayerTransferProblem, config: LayerTransferConfig, candidates: Sequence[int], usual: int
 ) -> tuple[int, Mapping[int, float]]:
     """Choose how many layers to retain by validation on the training samples alone.
+
+    Few samples tell little, and the best of several noisy figures is often not the best: so the usual number
+    goes unless another is ahead of it by `_BEHIND` standard errors of their difference, image by image.
 
     With two samples a class and more this is cross-validation over stratified folds. With one there is
     nothing to leave out: the net learns all of them and is asked about slightly moved, turned and scaled
     copies, which is the only question about unseen pictures that one sample a class can answer.
 
-    The candidates race (Maron and Moore 1994): one that is behind the best by `_BEHIND` standard errors of
-    their difference, image by image, is not trained again.
+    The candidates race (Maron and Moore 1994): one that is as far behind the best, but for the usual one, is
+    not trained again.
 
     Args:
         problem: what is learned.
         config: how; `folds` and `seed` are used here.
         candidates: numbers of layers, each trained `folds` times at most.
+        usual: the one of them that needs no reason.
 
     Returns:
-        Of those that ran to the end the number with the best mean lead (the larger of equals: it trains fewer
-        weights), and the mean lead of each candidate in percent, over the images that it was asked about.
+        The usual number, or where that is far behind the one with the best mean lead (the larger of equals
+        trains fewer weights), and the mean lead of each candidate in percent, over the images that it was
+        asked about.
     """
     labels = problem.labels_B
     fewest = int(torch.bincount(labels)[labels.unique()].min())
@@ -244,9 +249,10 @@ def choose_retained(
             led = leads(net, asked, truth, problem.vectors_CK)
             found[candidate] = torch.cat([found[candidate], led])
         best = max(running, key=lambda candidate: float(found[candidate].mean()))
-        running = [each for each in running if not _far_behind(found[best] - found[each])]
+        running = [each for each in running if each == usual or not _far_behind(found[best] - found[each])]
     means = {candidate: 100 * float(led.mean()) for candidate, led in found.items()}
-    return max(running, key=lambda candidate: (means[candidate], candidate)), means
+    best = max(running, key=lambda candidate: (means[candidate], candidate))
+    return (best if _far_behind(found[best] - found[usual]) else usual), means
 
 
 def _far_behind(lost_B: Tensor) -> bool:

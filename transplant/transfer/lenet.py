@@ -18,6 +18,7 @@ from torch.nn import functional
 
 IMAGE_PX = 32
 LAYERS = ("C1", "S2", "C3", "S4", "C5", "F6")
+USUALLY_RETAINED = 4  # C1 to S4, which see parts of an image; C5 and F6 see all of it
 TARGET_BITS = 20
 _C3_FROM_S2 = (
     (0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (0, 4, 5), (0, 1, 5),
