@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge.datasets.site_dataset import SiteData, Split
-from edge.teach.borrowing import Transfer, fitting_layers
+from edge.teach.borrowing import Transfer
 from edge.teach.checkpoint import (
     TrainingInputs,
     discard_checkpoint,
@@ -16,6 +16,7 @@ from edge.teach.checkpoint import (
     retained_for,
     save_checkpoint,
 )
+from edge.teach.choose_retained import choose_retained
 from edge.teach.progress import SilentProgress, TeachingProgress
 from edge.teach.teaching import EpochRecord, begin, run_epoch, taught_net
 from transplant.errors import DatasetInvalid
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     import torch
 
-    from edge.datasets.site_dataset import SiteDataset
     from edge.teach.borrowing import Loan
     from edge.teach.recipe import Recipe
     from transplant.nets.teacher_net import TeacherNet
@@ -103,7 +103,7 @@ def teach(
         if loan.retain is None:
             loan = replace(
                 loan,
-                retain=_best_retained(loan, architecture, chosen, recipe, train, validation, told, place),
+                retain=choose_retained(loan, architecture, chosen, recipe, train, validation, told, place),
             )
             keep_retained(directory, inputs.key, loan.retain or 0)
     state = begin(architecture, chosen, recipe, loan, place)
@@ -134,25 +134,3 @@ def teach(
         best,
         () if loan is None else loan.lender.digests,
     )
-
-
-def _best_retained(
-    loan: Loan,
-    architecture: Architecture,
-    tasks: tuple[Task, ...],
-    recipe: Recipe,
-    train: SiteDataset,
-    validation: SiteDataset,
-    told: TeachingProgress,
-    device: torch.device,
-) -> int:
-    """Choose by validation how many layers to retain: a quarter of the training with each that fits."""
-    short = replace(recipe, epochs=max(1, recipe.epochs // 4))
-    scores: dict[int, float] = {}
-    for retained in range(fitting_layers(loan, begin(architecture, tasks, short).net) + 1):
-        state = begin(architecture, tasks, short, replace(loan, retain=retained), device)
-        while not state.finished(short):
-            run_epoch(state, train, validation, short)
-        scores[retained] = 0.0 if state.best is None else state.best.score
-        told.say(f"{retained} layers retained: {scores[retained]:.2f} on validation")
-    return max(scores, key=lambda retained: (scores[retained], retained))

@@ -10,17 +10,22 @@ import torch
 from fakes.lent_teacher import RECIPE, lend_squares, lender_of, no_center, taught
 from fakes.tiny_data import SquareData, write_folder
 from safetensors.torch import load
+from torch import Tensor
 
 from edge.cli import run
 from edge.datasets.open_data import RememberedData
+from edge.datasets.site_dataset import Split
 from edge.disclosing import Policy
 from edge.seal import seal_teacher
 from edge.settings import EdgeSettings
 from edge.site_home import SiteHome
 from edge.teach.borrowing import Loan, Transfer
+from edge.teach.choose_retained import right_answers
 from edge.teach.lender import open_lender
 from edge.teach.teach import teach
 from transplant.errors import CheckpointInvalid, InvalidSettings, TransferForbidden, TransferNotPossible
+from transplant.nets.architecture_table import default_architecture
+from transplant.nets.teacher_net import TeacherNet
 from transplant.types import Task
 
 if TYPE_CHECKING:
@@ -104,6 +109,31 @@ def test_auto_chooses_once_and_remembers(lent: tuple[SiteHome, SealedTeacher], t
     again = taught(tmp_path, loan, progress=Listening())
     assert not said
     assert all(torch.equal(tensor, weights(first)[name]) for name, tensor in weights(again).items())
+
+
+def test_an_image_counts_by_the_share_of_its_answers_that_are_right() -> None:
+    data = SquareData(count=6).load(Split.VALIDATION)
+    masks = data.masks
+    assert masks is not None
+    masks[0, :16] = 255  # void
+    masks[1] = 255
+
+    class Says(torch.nn.Module):
+        def __init__(self, logit: float, *size: int) -> None:
+            super().__init__()
+            self.logit, self.size = logit, size
+
+        def forward(self, features: Tensor) -> Tensor:
+            return torch.full((len(features), *self.size), self.logit)
+
+    net = TeacherNet(default_architecture("vgg_small", 32), tuple(Task))
+    net.task_modules[Task.CLASSIFICATION.value] = Says(1.0, 1)
+    net.task_modules[Task.SEGMENTATION.value] = Says(-1.0, 1, 32, 32)
+    right = right_answers(net, data)
+    told = [mask[mask != 255] for mask in masks if (mask != 255).any()]
+    assert len(told) == len(masks) - 1
+    background = [float((mask == 0).to(torch.float64).mean()) for mask in told]
+    assert right.tolist() == pytest.approx([*data.labels.tolist(), *background])
 
 
 def test_the_manifest_names_whom_the_teacher_learned_from(

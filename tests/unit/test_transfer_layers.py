@@ -19,6 +19,7 @@ from transplant.transfer.layer_transfer import (
     leads,
     retain_layers,
     run,
+    usually_retained,
     weighted_layers,
 )
 from transplant.transfer.lenet import lenet, target_vectors
@@ -144,6 +145,13 @@ def test_the_usual_number_loses_to_one_that_is_plainly_ahead(race) -> None:
     chosen, asked = race(0)
     assert chosen in (3, 4)
     assert asked.count(0) == CONFIG.folds
+
+
+def test_what_sees_parts_of_an_image_is_usually_retained() -> None:
+    stage = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    trunk = nn.Sequential(*stage, nn.Sequential(nn.Conv2d(4, 4, 3), nn.AvgPool2d(2)))
+    assert usually_retained(nn.Sequential(trunk, nn.Flatten(), nn.Linear(4, 3), nn.Linear(3, 1))) == 2
+    assert usually_retained(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 1, 1))) == 2
 
 
 def test_one_sample_a_class_is_validated_on_distorted_copies() -> None:

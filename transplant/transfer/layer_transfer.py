@@ -120,6 +120,21 @@ def weighted_layers(net: nn.Module) -> list[nn.Module]:
     return [layer for layer in net.modules() if any(True for _ in layer.parameters(recurse=False))]
 
 
+def usually_retained(net: nn.Module) -> int:
+    """Return how many layers with weights come before the last pool: they see parts of an image.
+
+    What comes after it sees the whole, and is learned anew, as one does with fully connected layers. A net
+    without a pool has none of the latter.
+    """
+    seen, found = 0, None
+    for layer in net.modules():
+        if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+            found = seen
+        elif any(True for _ in layer.parameters(recurse=False)):
+            seen += 1
+    return seen if found is None else found
+
+
 def init(problem: LayerTransferProblem, retained: int) -> LayerTransferState:
     """Return the state before the first step: `fresh` above the retained layers."""
     if not 0 <= retained < len(problem.fresh):
@@ -251,8 +266,18 @@ def choose_retained(
         best = max(running, key=lambda candidate: float(found[candidate].mean()))
         running = [each for each in running if each == usual or not _far_behind(found[best] - found[each])]
     means = {candidate: 100 * float(led.mean()) for candidate, led in found.items()}
-    best = max(running, key=lambda candidate: (means[candidate], candidate))
-    return (best if _far_behind(found[best] - found[usual]) else usual), means
+    return settled({candidate: found[candidate] for candidate in running}, usual), means
+
+
+def settled(found: Mapping[int, Tensor], usual: int) -> int:
+    """Return the usual number of layers, or the best where the usual is `_BEHIND` standard errors behind it.
+
+    Args:
+        found: of each candidate how well it did on each of the same images (B,), more is better.
+        usual: one of them.
+    """
+    best = max(found, key=lambda candidate: (float(found[candidate].mean()), candidate))
+    return best if _far_behind(found[best] - found[usual]) else usual
 
 
 def _far_behind(lost_B: Tensor) -> bool:
