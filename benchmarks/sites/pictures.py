@@ -37,12 +37,8 @@ def draw_bytes(table: Table, path: Path) -> None:
             continue
         travelled = (up.mean + down.mean) / _MIB
         if not travelled:
-            axes.axhline(
-                accuracy.mean,
-                color=look_of(method).color,
-                linestyle="--",
-                label=f"{method} (nothing travels)",
-            )
+            label = f"{method} (nothing travels)"
+            axes.axhline(accuracy.mean, color="#333333", linestyle="--", label=label)
             continue
         reach = [[accuracy.mean - accuracy.low], [accuracy.high - accuracy.mean]]
         axes.errorbar(
