@@ -10,7 +10,7 @@ from benchmarks.claims.claim import read_claims
 from benchmarks.claims.judge import Verdict, judge
 from benchmarks.quality.cells import Cell
 from benchmarks.quality.forgetting import METRIC, Frozen
-from benchmarks.records import Record
+from benchmarks.records import QUALITY_BENCHES, Record
 from transplant.types import Task
 
 
@@ -53,7 +53,7 @@ def _of(bench: str, bits: float, seed: int) -> Record:
 
 def test_the_claim_is_missed_by_one_bit_of_one_cell() -> None:
     claim = read_claims()["forgetting"]
-    records = [_of(bench, 0.0, seed) for bench in ("exp1", "exp2", "exp3", "table4") for seed in range(3)]
+    records = [_of(bench, 0.0, seed) for bench in QUALITY_BENCHES for seed in range(3)]
     assert judge(claim, records).verdict is Verdict.MET
     assert judge(claim, records[:-3]).verdict is Verdict.OPEN
     assert judge(claim, [*records, _of("exp3", 1.0, 3)]).verdict is Verdict.MISSED
