@@ -67,11 +67,12 @@ def draw_ablation(key: TableKey, records: Sequence[Record], path: Path) -> bool:
     shared, varied = one_factor_at_a_time(records)
     if not varied:
         return False
+    shared_value = dict(zip(FACTORS, shared, strict=True))
     canvas = Canvas(figsize=(0.6 + 2.3 * len(varied), 3.2), layout="constrained")
     panels = canvas.subplots(1, len(varied), sharey=True, squeeze=False)[0]
     teachers = [record.teacher for record in records if record.teacher is not None]
     for axes, (factor, values) in zip(panels, varied.items(), strict=True):
-        usual = shared[list(FACTORS).index(factor)]
+        usual = shared_value[factor]
         ordered = sorted(values, key=lambda value: (isinstance(value, str) and value != usual, value))
         for place, value in enumerate(ordered):
             told = summarise(values[value])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.quality.ablation_picture import draw_ablation
+from benchmarks.quality.cells import Bench
 from benchmarks.quality.inner_life import read_inner_life
 from benchmarks.quality.pictures import (
     BASELINE,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from benchmarks.quality.tables import Extras
     from benchmarks.records import Record
 
-_ABLATION = "ablation"
-
 
 def table_pictures(
     key: TableKey, records: Sequence[Record], extras: Extras, folder: Path
@@ -42,7 +41,7 @@ def table_pictures(
     path = folder / file_name("samples", *parts)
     if draw_samples(key, records, path):
         drawn.append(("Samples against the figure; bands run from the worst to the best seed.", path))
-    if key.bench == _ABLATION:
+    if key.bench == Bench.ABLATION:
         return drawn + _ablation_pictures(key, records, folder, parts)
     points = {
         f"{label}, {samples} labels": (size, summarise(row).mean)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmarks.journey.pictures import wilson_interval
-from benchmarks.quality.cells import METRICS
+from benchmarks.quality.cells import METRICS, Bench
 from benchmarks.records import QUALITY_BENCHES
 from transplant.types import Task
 
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from benchmarks.records import Record
 
 _HOST_BY_CATEGORY = ("exp1", "table4")
-_ABLATION = "ablation"
 _SHARES = ("error", "accuracy")  # of images, each of which is right or wrong by itself
 
 
@@ -58,8 +57,8 @@ class TableKey:
     def title(self) -> str:
         """Return a heading."""
         adapter = "" if self.layers is None else f", {self.layers} conv-layers of {self.kernel}x{self.kernel}"
-        host = "" if self.host is None else f" into {self.host}"
-        host = " into leave-one-out hosts" if self.bench == "table4" else host
+        one_host = "" if self.host is None else f" into {self.host}"
+        host = " into leave-one-out hosts" if self.bench == Bench.TABLE4 else one_host
         return (
             f"{self.metric.replace('_', ' ')} (%) of {self.task} on {self.data}{host}, {self.arch}{adapter}"
         )
@@ -102,7 +101,7 @@ def is_of_few(record: Record) -> bool:
 
 def table_key(record: Record) -> TableKey:
     """Return which table a record belongs to; ablations have one for all their factors."""
-    varied = record.bench == _ABLATION
+    varied = record.bench == Bench.ABLATION
     return TableKey(
         record.bench,
         record.data or "",
@@ -120,7 +119,7 @@ def row_label(record: Record) -> str:
     known = [] if record.disclosure in (None, "none") else [record.disclosure]
     known += [f"ship {record.ship}"] if record.ship else []
     known += [record.source] if record.source else []
-    if record.bench == _ABLATION:
+    if record.bench == Bench.ABLATION:
         known += [f"{record.layers} layers", f"{record.kernel}x{record.kernel}", f"into {record.host}"]
     known += [f"{record.synthetic_images} synthetic"] if record.synthetic_images else []
     known += [f"teachers of {record.teacher_images} images"] if record.teacher_images else []

@@ -19,10 +19,7 @@ from safetensors.torch import save
 from transplant.artifact.digest import sha256_hex
 from transplant.artifact.limits import DEFAULT_LIMITS
 from transplant.artifact.safetensors_header import parse_header
-from transplant.errors import (
-    TensorNotFinite,
-    WeightsImplausible,
-)
+from transplant.errors import TensorNotFinite, WeightsImplausible
 from transplant.types import ModuleKind, Task
 
 F = sealed()

@@ -14,11 +14,7 @@ from fakes.examined import assert_refused_as, examined
 from transplant.artifact.codec import seal
 from transplant.artifact.disclosed import seal_answers, seal_statistics
 from transplant.artifact.manifest import FeatureStatistics
-from transplant.errors import (
-    DisclosureImplausible,
-    PayloadMalformed,
-    TensorNotFinite,
-)
+from transplant.errors import DisclosureImplausible, PayloadMalformed, TensorNotFinite
 from transplant.types import Disclosure, ModuleKind
 
 F = sealed()

@@ -14,21 +14,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from central.registry.registry import Registry
+
 
 def home_with_kits(folder: Path, sites: Iterable[str], category: str) -> Path:
     """Return a center's home with its certificates and the kits of sites of one category."""
-    provision_authority(identity_folder(folder), (), 1)
     registry = open_registry(read_settings({"home": folder}))
+    provision_sites(folder, registry, sites, category)
+    registry.close()
+    return folder
+
+
+def provision_sites(folder: Path, registry: Registry, sites: Iterable[str], category: str) -> None:
+    """Give a home its certificates and the kits of sites of one category, as `kits/SITE`."""
+    identity = identity_folder(folder)
+    provision_authority(identity, (), 1)
     for name in sites:
         provision_kit(
             registry,
             SystemClock(),
-            identity_folder(folder).authority(),
+            identity.authority(),
             Identity(Role.SITE, name),
             categories=(category,),
             center="127.0.0.1:7443",
             days=1,
             out=folder / "kits" / name,
         )
-    registry.close()
-    return folder

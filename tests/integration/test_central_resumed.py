@@ -13,9 +13,7 @@ from fakes.real_center import real_center
 
 from transplant.artifact.chunks import chunk_of
 from transplant.artifact.codec import write_artifact
-from transplant.errors import (
-    StorageFull,
-)
+from transplant.errors import StorageFull
 from transplant.rpc.channel import load_kit, open_channel
 from transplant.types import Architecture, ByteRange, Task
 from transplant.v1.intake_pb2_grpc import IntakeStub

@@ -9,12 +9,12 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.center_home import provision_sites
 from fakes.tiny_data import write_folder
 from fakes.turned_center import World, site
 from fakes.waiting import wait
 
-from central.home import identity_folder
-from central.identity.provision import provision_authority, provision_kit, revoke_certificates
+from central.identity.provision import revoke_certificates
 from central.refine.federated_run import Rounds, RunState
 from central.refine.refinement import Refined, refine_category
 from central.usecases import propose_refined
@@ -29,7 +29,7 @@ from transplant.artifact.manifest import parse_manifest
 from transplant.backends.flower_programs import free_port
 from transplant.backends.system_clock import SystemClock
 from transplant.refinement.refinement_config import RefinementConfig
-from transplant.types import Identity, Role, Task, Verdict
+from transplant.types import Role, Task, Verdict
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,20 +45,9 @@ CLASSIFY = Task.CLASSIFICATION
 def grown(home: Path) -> World:
     """Return a center with certificates and a net of two categories; three sites hold the second one."""
     world = World(home)
-    provision_authority(identity_folder(home), (), 1)
     with world.registry.write() as books:
         books.sites.admit("site-dog", ("dog",), world.clock.now())
-    for name in NAMES:
-        provision_kit(
-            world.registry,
-            SystemClock(),
-            identity_folder(home).authority(),
-            Identity(Role.SITE, name),
-            categories=("cat",),
-            center="127.0.0.1:7443",
-            days=1,
-            out=home / "kits" / name,
-        )
+    provision_sites(home, world.registry, NAMES, "cat")
     world.grow("dog", 1)
     world.grow("cat", 2)
     return world

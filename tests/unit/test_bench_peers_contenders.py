@@ -20,9 +20,7 @@ from benchmarks.sites.peers.fedavg import FedAvg
 from benchmarks.sites.peers.feddf import FedDF
 from benchmarks.sites.peers.local_training import LocalPlan, ask_to_train
 from benchmarks.sites.peers.multi_category_net import NetShape, answers_to, weights_of
-from benchmarks.sites.peers.synthesis import (
-    SynthesisSettings,
-)
+from benchmarks.sites.peers.synthesis import SynthesisSettings
 from benchmarks.sites.run_rounds import Rounds
 from transplant.errors import BenchmarkFailed
 

@@ -26,10 +26,7 @@ from edge.settings import EdgeSettings
 from edge.site import Site
 from transplant.backends.flower_programs import flower_environment
 from transplant.backends.system_clock import SystemClock
-from transplant.errors import (
-    CertificateInvalid,
-    InvalidSettings,
-)
+from transplant.errors import CertificateInvalid, InvalidSettings
 from transplant.types import Role
 
 if TYPE_CHECKING:

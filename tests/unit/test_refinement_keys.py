@@ -13,11 +13,7 @@ from central.home import identity_folder
 from central.refine import superlink
 from central.refine.federated_run import FederatedRun, Rounds, RunFolder, RunState
 from central.refine.superlink import SuperLink
-from transplant.errors import (
-    MergeEngineUnavailable,
-    RegistryUnavailable,
-    TransplantError,
-)
+from transplant.errors import MergeEngineUnavailable, RegistryUnavailable, TransplantError
 
 if TYPE_CHECKING:
     from pathlib import Path

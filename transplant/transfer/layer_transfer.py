@@ -117,7 +117,7 @@ def retain_layers(source: Sequence[nn.Module], target: Sequence[nn.Module], reta
 
 def weighted_layers(net: nn.Module) -> list[nn.Module]:
     """Return the layers of a net that have weights of their own, lowest first."""
-    return [layer for layer in net.modules() if any(True for _ in layer.parameters(recurse=False))]
+    return [layer for layer in net.modules() if _has_weights(layer)]
 
 
 def usually_retained(net: nn.Module) -> int:
@@ -130,7 +130,7 @@ def usually_retained(net: nn.Module) -> int:
     for layer in net.modules():
         if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d | nn.AdaptiveAvgPool2d):
             found = seen
-        elif any(True for _ in layer.parameters(recurse=False)):
+        elif _has_weights(layer):
             seen += 1
     return seen if found is None else found
 
@@ -288,3 +288,7 @@ def _far_behind(lost_B: Tensor) -> bool:
 
 def _shapes(layer: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(weight.shape) for name, weight in layer.named_parameters()}
+
+
+def _has_weights(layer: nn.Module) -> bool:
+    return any(True for _ in layer.parameters(recurse=False))
