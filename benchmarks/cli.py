@@ -196,7 +196,7 @@ def quality(
         run_transfer(
             bench, data, out, Console(highlight=False, width=None if sys.stdout.isatty() else 160),
             seeds=seeds, samples=samples, methods=methods, retained=retained, steps=steps, profile=profile,
-            lenders=lenders, threads=threads, data_root=data_root_of(data_root),
+            lenders=lenders, workers=workers, threads=threads, data_root=data_root_of(data_root),
             command=shlex.join(["transplant-bench", *sys.argv[1:]]),
         )  # fmt: skip
         return

@@ -20,27 +20,22 @@ import ray
 from ray.exceptions import RayError, RayTaskError, WorkerCrashedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _OBJECT_STORE_BYTES = 100 << 20
-
-
-def _work(line: str, threads: int) -> str:
-    """Do one job; runs in a Ray worker."""
-    from benchmarks.quality.work import work
-
-    return work(line, threads)
 
 
 class RayWorkers:
     """A Ray of so many workers, for as long as the `with` block lasts.
 
     Args:
+        do: (line, threads) -> outcome, a function of a module; runs in a Ray worker.
         workers: jobs side by side.
         threads: computing threads of each job.
     """
 
-    def __init__(self, workers: int, threads: int) -> None:
+    def __init__(self, do: Callable[[str, int], str], workers: int, threads: int) -> None:
+        self._do = do
         self._workers = workers
         self._threads = threads
 
@@ -61,7 +56,7 @@ class RayWorkers:
         Raises:
             BenchmarkFailed: if Ray went away; what ended before was yielded.
         """
-        task = ray.remote(num_cpus=self._threads, max_retries=0)(_work)
+        task = ray.remote(num_cpus=self._threads, max_retries=0)(self._do)
         waiting = list(enumerate(lines))[::-1]
         flying: dict[Any, int] = {}
         try:

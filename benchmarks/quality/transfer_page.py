@@ -9,7 +9,7 @@ from safetensors.torch import load
 
 from benchmarks.journey.pictures import wilson_interval
 from benchmarks.quality.l2t_methods import METHODS, SALIENT
-from benchmarks.quality.layer_transfer import BENCH, TRAINING
+from benchmarks.quality.layer_transfer_plan import BENCH, TRAINING
 from benchmarks.quality.tables import table_line
 from benchmarks.quality.transfer_pictures import (
     draw_limited,

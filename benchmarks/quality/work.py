@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.quality.cells import Cell
 from benchmarks.quality.run_cell import Setting, run_cell
+from benchmarks.quality.side_by_side import outcome_of
 from benchmarks.quality.teachers import train_teacher
-from transplant.errors import TransplantError
 from transplant.nets.allocator import keep_freed_memory
+
+if TYPE_CHECKING:
+    from benchmarks.records import Record
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,18 @@ class Job:
 
 
 def work(line: str, threads: int) -> str:
-    """Do a job in this process and return its outcome as JSON.
-
-    Returns:
-        {"records": [...]} or, where an expected error ended the job, {"fault": "Code: sentence"}.
-    """
+    """Do a job in this process and return its outcome as JSON."""
     import torch
 
     torch.set_num_threads(threads)
     keep_freed_memory()
     job = Job.from_json(line)
-    try:
-        if job.category is not None:
-            train_teacher(job.setting.teacher_key(job.cell, job.category), job.setting.teachers)
-            return json.dumps({"records": []})
-        records = run_cell(job.cell, job.setting)
-    except TransplantError as error:
-        return json.dumps({"fault": f"{error.code()}: {error}"})
-    return json.dumps({"records": [json.loads(record.to_json()) for record in records]})
+    return outcome_of(lambda: _measured(job))
+
+
+def _measured(job: Job) -> list[Record]:
+    """Return the records of a cell; a teacher has none."""
+    if job.category is None:
+        return run_cell(job.cell, job.setting)
+    train_teacher(job.setting.teacher_key(job.cell, job.category), job.setting.teachers)
+    return []

@@ -11,11 +11,14 @@ import pytest
 import torch
 from rich.console import Console
 
-from benchmarks.quality import l2t, layer_transfer
+from benchmarks.quality import l2t, l2t_cell
 from benchmarks.quality.characters import Characters, source_characters, target_characters
-from benchmarks.quality.l2t import L2TPlan, Profile
+from benchmarks.quality.l2t_inner import lambda_figures
 from benchmarks.quality.l2t_methods import METHODS, SALIENT
-from benchmarks.quality.layer_transfer import LayerTransferPlan, retained_of, run_layer_transfer
+from benchmarks.quality.l2t_plan import PROFILES, L2TPlan, Profile, depths_of
+from benchmarks.quality.layer_transfer import run_layer_transfer
+from benchmarks.quality.layer_transfer_plan import PROFILES as LAYER_PROFILES
+from benchmarks.quality.layer_transfer_plan import LayerTransferPlan, retained_of
 from benchmarks.quality.natural_images import Pictures, moved
 from benchmarks.quality.report_page import write_page
 from benchmarks.quality.transfer_flags import run_transfer
@@ -27,6 +30,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUIET = Console(file=io.StringIO(), width=160)
+
+
+def _layers(plan: LayerTransferPlan, out: Path, root: Path, workers: int = 1) -> int:
+    return run_layer_transfer(plan, out, QUIET, data_root=root, workers=workers, threads=1, command="x")
+
+
+def _lent(plan: L2TPlan, out: Path, workers: int = 1) -> int:
+    return l2t.run_l2t(plan, out, QUIET, data_root=out, workers=workers, threads=1, command="x")
 
 
 def pack(root: Path) -> Path:
@@ -70,9 +81,9 @@ def test_layer_transfer_runs_reports_and_goes_on(tmp_path: Path) -> None:
     plan = LayerTransferPlan(
         "fonts", trials=(0, 1), samples=(1, 2), retained=(0, 4, None), steps=6, source_steps=60
     )
-    assert run_layer_transfer(plan, out, QUIET, data_root=root, command="x") == 12
+    assert _layers(plan, out, root) == 12
     before = (out / "records.jsonl").read_bytes()
-    assert run_layer_transfer(plan, out, QUIET, data_root=root, command="x") == 0
+    assert _layers(plan, out, root) == 0
     assert (out / "records.jsonl").read_bytes() == before
     records = read_records(out)
     accuracies = [record for record in records if (record.metric, record.method) == ("accuracy", "retain")]
@@ -91,11 +102,32 @@ def test_layer_transfer_runs_reports_and_goes_on(tmp_path: Path) -> None:
     assert (out / "pictures" / "layer-transfer-fonts.png").stat().st_size > 5000
     assert (out / "pictures" / "layer-transfer-fonts-2.png").is_file()
     with pytest.raises(BenchmarkFailed, match="another --out"):
-        run_layer_transfer(
-            LayerTransferPlan("fonts", steps=7, source_steps=60), out, QUIET, data_root=root, command="x"
-        )
+        _layers(LayerTransferPlan("fonts", steps=7, source_steps=60), out, root)
     with pytest.raises(InvalidSettings, match="--retained"):
-        run_layer_transfer(LayerTransferPlan("fonts", retained=(6,)), out, QUIET, data_root=root, command="")
+        _layers(LayerTransferPlan("fonts", retained=(6,)), out, root)
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+def test_cells_of_layer_transfer_side_by_side_are_those_of_one_after_another(tmp_path: Path) -> None:
+    root = pack(tmp_path / "data")
+    plan = LayerTransferPlan(
+        "fonts", trials=(0, 1), samples=(1,), retained=(4, None), steps=6, source_steps=60
+    )
+    assert _layers(plan, tmp_path / "one", root) == _layers(plan, tmp_path / "two", root, workers=2) == 4
+    one, two = (
+        {record.key(): (record.value, record.image_count) for record in read_records(tmp_path / name)}
+        for name in ("one", "two")
+    )
+    assert one == two
+
+
+def test_a_cell_that_cannot_be_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+    root = pack(tmp_path / "data")
+    plan = LayerTransferPlan("fonts", trials=(0,), samples=(40, 1), retained=(5,), steps=2, source_steps=2)
+    with pytest.raises(BenchmarkFailed, match=r"1 cells failed.*\n.*fonts, 40 a class, trial 0, 5 layers"):
+        _layers(plan, tmp_path / "out", root)
+    assert [r.samples for r in read_records(tmp_path / "out") if r.metric == "accuracy"] == [1]
 
 
 def _pictures(classes: int, each: int, seed: int) -> Pictures:
@@ -116,16 +148,16 @@ def test_l2t_runs_every_scheme_and_draws_its_figures(
 ) -> None:
     monkeypatch.setattr(l2t, "source_pictures", lambda _root, n: (_pictures(n, 4, 0), _pictures(n, 2, 1)))
     monkeypatch.setattr(
-        l2t,
+        l2t_cell,
         "target_pictures",
         lambda _root, k, seed, _test: (_pictures(10, k, 2 + seed), _pictures(10, 2, 9)),
     )
     methods = tuple(METHODS) if lenders == 1 else (*SALIENT, "lwf+at")
     samples = (1,) if lenders == 1 else (1, 2)
     plan = L2TPlan(TINY, "tiny", seeds=(0,), samples=samples, methods=methods, depths=(8,) * lenders)
-    ran = l2t.run_l2t(plan, tmp_path, QUIET, data_root=tmp_path, command="x")
+    ran = _lent(plan, tmp_path)
     assert ran == len(samples) * len(methods)
-    assert l2t.run_l2t(plan, tmp_path, QUIET, data_root=tmp_path, command="x") == 0
+    assert _lent(plan, tmp_path) == 0
     records = read_records(tmp_path)
     mine = [record for record in records if record.data == "cifar10"]
     learned = {(record.metric, record.method, record.samples) for record in mine if record.unit == "weight"}
@@ -145,40 +177,38 @@ def test_l2t_runs_every_scheme_and_draws_its_figures(
     assert (f"l2t-tiny-{source}.png" in drawn) == (len(samples) > 1)
     assert f"l2t-tiny-{source}-1-l2t-w-one-to-one-saliency.png" in drawn
     with pytest.raises(InvalidSettings, match="l2t-ww"):
-        l2t.run_l2t(
-            L2TPlan(TINY, "tiny", methods=("magic",)), tmp_path, QUIET, data_root=tmp_path, command="x"
-        )
+        _lent(L2TPlan(TINY, "tiny", methods=("magic",)), tmp_path)
 
 
 def test_sources_of_two_depths_lend_at_once_beside_the_old_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert l2t.depths_of("2", l2t.PROFILES["cpu"]) == (20, 20)
-    assert l2t.depths_of("1", l2t.PROFILES["paper"]) == (32,)
-    depths = l2t.depths_of("resnet14,resnet8", TINY)
+    assert depths_of("2", PROFILES["cpu"]) == (20, 20)
+    assert depths_of("1", PROFILES["paper"]) == (32,)
+    depths = depths_of("resnet14,resnet8", TINY)
     plan = L2TPlan(TINY, "tiny", seeds=(0,), samples=(1,), methods=("l2t-ww",), depths=depths)
     assert plan.source == "resnet14+resnet8"
     monkeypatch.setattr(l2t, "source_pictures", lambda _root, n: (_pictures(n, 4, 0), _pictures(n, 2, 1)))
-    monkeypatch.setattr(l2t, "target_pictures", lambda *_: (_pictures(10, 1, 2), _pictures(10, 2, 9)))
-    l2t.run_l2t(plan, tmp_path, QUIET, data_root=tmp_path, command="x")
+    monkeypatch.setattr(l2t_cell, "target_pictures", lambda *_: (_pictures(10, 1, 2), _pictures(10, 2, 9)))
+    _lent(plan, tmp_path)
     records = read_records(tmp_path)
     assert {r.source for r in records if r.method == "source"} == {"resnet14", "resnet8"}
     assert {r.source for r in records if r.method == "l2t-ww"} == {"resnet14+resnet8"}
     before = {path.name: path.read_bytes() for path in (tmp_path / "teachers").iterdir()}
     assert set(before) == {"resnet14-tiny-0.safetensors", "resnet8-tiny-0.safetensors"}
     alone = L2TPlan(TINY, "tiny", seeds=(0,), samples=(1,), methods=("scratch",), depths=(8,))
-    l2t.run_l2t(alone, tmp_path, QUIET, data_root=tmp_path, command="x")
+    _lent(alone, tmp_path)
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "teachers").iterdir()}
     assert "resnet14 (0): " in write_page(tmp_path, records).read_text(encoding="utf-8")
 
 
 def test_lambda_is_told_from_its_start_and_a_common_drift_from_a_pattern() -> None:
-    assert l2t.lambda_figures(None) == {}
+    assert lambda_figures(None) == {}
     start = {"before": [1.0, 1.0, 1.0], "after": [1.0, 1.0, 1.0]}
-    assert l2t.lambda_figures(start) == {"lambda_moved": 0.0, "lambda_spread": 0.0}
-    drifted = l2t.lambda_figures(start | {"after": [1.5, 1.5, 1.5]})
+    assert lambda_figures(start) == {"lambda_moved": 0.0, "lambda_spread": 0.0}
+    drifted = lambda_figures(start | {"after": [1.5, 1.5, 1.5]})
     assert drifted == {"lambda_moved": 0.5, "lambda_spread": 0.0}
-    learned = l2t.lambda_figures(start | {"after": [0.25, 1.0, 1.75]})
+    learned = lambda_figures(start | {"after": [0.25, 1.0, 1.75]})
     assert learned == {"lambda_moved": 0.5, "lambda_spread": 1.5}
 
 
@@ -213,18 +243,22 @@ def test_the_l2t_step_bench_writes_its_baseline_beside_each_figure(tmp_path: Pat
         ({"bench": "l2t", "profile": "tpu"}, "cpu, paper"),
         ({"bench": "layer-transfer", "data": "chars", "profile": "tpu"}, "cpu, paper"),
         ({"bench": "l2t", "methods": "l2t-ww,,"}, "none of them empty"),
+        ({"bench": "l2t", "workers": "0"}, "--workers"),
+        ({"bench": "layer-transfer", "data": "chars", "threads": "0"}, "--threads"),
         ({"bench": "l2t", "lenders": "3"}, "resnet32,resnet20"),
         ({"bench": "l2t", "lenders": "resnet32,vgg9"}, "resnet32,resnet20"),
         ({"bench": "l2t", "lenders": "resnet18"}, "resnet32,resnet20"),
     ],
 )
 def test_flags_that_mean_nothing_are_refused(flags: dict[str, str], said: str, tmp_path: Path) -> None:
-    given = {"bench": "l2t", "data": "cifar10", "profile": "cpu", "methods": None, "lenders": "1"} | flags
+    given = {"bench": "l2t", "data": "cifar10", "profile": "cpu", "methods": None, "lenders": "1"}
+    given |= {"workers": "1", "threads": "1"} | flags
     with pytest.raises(InvalidSettings, match=said):
         run_transfer(
             given["bench"] or "", given["data"] or "", tmp_path, QUIET, seeds="0", samples=None,
             methods=given["methods"], retained=None, steps=2, profile=given["profile"] or "",
-            lenders=given["lenders"] or "", threads=1, data_root=tmp_path, command="x",
+            lenders=given["lenders"] or "", workers=int(given["workers"] or 0),
+            threads=int(given["threads"] or 0), data_root=tmp_path, command="x",
         )  # fmt: skip
 
 
@@ -240,19 +274,18 @@ def test_a_profile_says_how_long_a_target_is_trained_and_belongs_to_its_folder(t
     assert [LayerTransferPlan("chars").config(samples, 1).steps for samples in (1, 40)] == [750, 1200]
     sizes = {"samples": (1,), "trials": (0,), "retained": (5,), "steps": 2, "source_steps": 2}
     root = pack(tmp_path / "data")
-    run_layer_transfer(LayerTransferPlan("chars", **sizes), tmp_path, QUIET, data_root=root, command="x")
+    _layers(LayerTransferPlan("chars", **sizes), tmp_path, root)
     with pytest.raises(BenchmarkFailed, match="another --out"):
-        run_layer_transfer(
-            LayerTransferPlan("chars", profile="paper", **sizes), tmp_path, QUIET, data_root=root, command="x"
-        )
+        _layers(LayerTransferPlan("chars", profile="paper", **sizes), tmp_path, root)
 
 
 def test_the_profile_of_layer_transfer_is_a_flag(tmp_path: Path) -> None:
     root = pack(tmp_path / "data")
-    for profile in layer_transfer.PROFILES:
+    for profile in LAYER_PROFILES:
         run_transfer(
             "layer-transfer", "fonts", tmp_path / profile, QUIET, seeds="0", samples="1", methods=None,
-            retained="5", steps=2, profile=profile, lenders="1", threads=1, data_root=root, command="x",
+            retained="5", steps=2, profile=profile, lenders="1", workers=1, threads=1, data_root=root,
+            command="x",
         )  # fmt: skip
         claimed = json.loads((tmp_path / profile / "quality.json").read_bytes())
         assert claimed["layer-transfer/fonts"]["profile"] == profile
