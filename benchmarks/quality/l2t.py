@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,16 +11,16 @@ from torch.nn import functional
 
 from benchmarks.machine import fast_precision, this_machine
 from benchmarks.quality.cost import Meter
-from benchmarks.quality.folder import claim_settings, note_run
+from benchmarks.quality.folder import claim_settings
 from benchmarks.quality.l2t_cell import L2TJob, accuracy, batches, work
 from benchmarks.quality.l2t_methods import METHODS
 from benchmarks.quality.l2t_plan import BENCH, L2TPlan, lender_path
 from benchmarks.quality.natural_images import source_pictures
-from benchmarks.quality.side_by_side import run_jobs
+from benchmarks.quality.transfer_run import run_unfinished
 from benchmarks.records import Record, RecordBook
 from transplant.artifact.digest import derive_seed
 from transplant.artifact.durable_file import write_durably
-from transplant.errors import BenchmarkFailed, InvalidSettings
+from transplant.errors import InvalidSettings
 from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.placement import resolved_device
 from transplant.transfer import borrowing
@@ -64,27 +63,22 @@ def run_l2t(
     device = resolved_device("auto")
     if workers > 1 and device.type != "cpu":
         raise InvalidSettings(f"cells on {device} run one after another; got --workers {workers}")
-    book, machine, began_s = RecordBook(out), this_machine(), time.monotonic()
+    book, machine = RecordBook(out), this_machine()
     jobs = [
         L2TJob(plan, samples, seed, method, out.absolute(), data_root.absolute(), machine.commit)
         for seed in plan.seeds
         for samples in plan.samples
         for method in plan.methods
     ]
-    left = [job for job in jobs if not book.has(job.record())]
-    if not left:
-        return 0
-    for lender in plan.lenders:
-        _train_lender(plan, lender, out, book, data_root, console, machine.commit)
-    faults = run_jobs(work, [left], book, console, _said, workers=workers, threads=threads)
-    note_run(
-        out, command=command, machine=machine.sentence(), bench=BENCH, data="cifar10",
-        seeds=list(plan.seeds), cells=len(left) - len(faults), workers=workers, threads=threads,
-        seconds=round(time.monotonic() - began_s, 1),
+
+    def lend() -> None:
+        for lender in plan.lenders:
+            _train_lender(plan, lender, out, book, data_root, console, machine.commit)
+
+    return run_unfinished(
+        work, jobs, lend, _said, book, console, machine, workers=workers, threads=threads,
+        command=command, bench=BENCH, data="cifar10", seeds=list(plan.seeds),
     )  # fmt: skip
-    if faults:
-        raise BenchmarkFailed("\n  ".join([f"{len(faults)} cells failed:", *faults]))
-    return len(left)
 
 
 def _said(job: L2TJob, records: Sequence[Record]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +14,7 @@ from benchmarks.quality.l2t_methods import borrow
 from benchmarks.quality.l2t_plan import BENCH, L2TPlan, Profile, cell_record, lender_path
 from benchmarks.quality.natural_images import TARGET_CLASSES, Pictures, moved, standardised, target_pictures
 from benchmarks.quality.side_by_side import outcome_of
+from benchmarks.quality.transfer_run import fields_of, line_of
 from transplant.artifact.digest import derive_seed
 from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.placement import resolved_device
@@ -26,6 +25,7 @@ from transplant.transfer.vgg import vgg9_bn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -57,16 +57,13 @@ class L2TJob:
 
     def to_json(self) -> str:
         """Return one line of text."""
-        return json.dumps(asdict(self) | {"out": str(self.out), "data_root": str(self.data_root)})
+        return line_of(self)
 
     @classmethod
     def from_json(cls, line: str) -> L2TJob:
         """Rebuild from `to_json`."""
-        content: dict[str, Any] = json.loads(line)
-        plan: dict[str, Any] = content.pop("plan")
-        lists = {name: tuple(each) for name, each in plan.items() if isinstance(each, list)}
-        content["plan"] = L2TPlan(**(plan | lists | {"profile": Profile(**plan["profile"])}))
-        return cls(**(content | {name: Path(content[name]) for name in ("out", "data_root")}))
+        plan, others = fields_of(line)
+        return cls(plan=L2TPlan(**(plan | {"profile": Profile(**plan["profile"])})), **others)
 
     def record(self) -> Record:
         """Return its record, before its value."""

@@ -7,7 +7,6 @@ chooses ("auto"). Trials are the records' seeds.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,7 @@ from safetensors.torch import save
 from benchmarks.machine import this_machine
 from benchmarks.quality.characters import source_characters
 from benchmarks.quality.cost import Meter
-from benchmarks.quality.folder import claim_settings, note_run
+from benchmarks.quality.folder import claim_settings
 from benchmarks.quality.layer_transfer_cell import LayerTransferJob, work
 from benchmarks.quality.layer_transfer_plan import (
     BENCH,
@@ -27,11 +26,11 @@ from benchmarks.quality.layer_transfer_plan import (
     LayerTransferPlan,
     source_path,
 )
-from benchmarks.quality.side_by_side import run_jobs
+from benchmarks.quality.transfer_run import run_unfinished
 from benchmarks.records import Record, RecordBook
 from transplant.artifact.digest import derive_seed
 from transplant.artifact.durable_file import write_durably
-from transplant.errors import BenchmarkFailed, InvalidSettings
+from transplant.errors import InvalidSettings
 from transplant.transfer.layer_transfer import LayerTransferConfig, LayerTransferProblem, accuracy, run
 from transplant.transfer.lenet import LAYERS, lenet, target_vectors
 
@@ -77,26 +76,18 @@ def run_layer_transfer(
         )
     torch.set_num_threads(threads)
     claim_settings(out, f"{BENCH}/{plan.data}", plan.settings())
-    book, machine, began_s = RecordBook(out), this_machine(), time.monotonic()
+    book, machine = RecordBook(out), this_machine()
     jobs = [
         LayerTransferJob(plan, samples, trial, retained, out.absolute(), data_root.absolute(), machine.commit)
         for trial in plan.trials
         for samples in plan.samples
         for retained in plan.retained
     ]
-    left = [job for job in jobs if not book.has(job.record())]
-    if not left:
-        return 0
-    _train_source(plan, out, book, data_root, console, machine.commit)
-    faults = run_jobs(work, [left], book, console, _said, workers=workers, threads=threads)
-    note_run(
-        out, command=command, machine=machine.sentence(), bench=BENCH, data=plan.data,
-        seeds=list(plan.trials), cells=len(left) - len(faults), workers=workers, threads=threads,
-        seconds=round(time.monotonic() - began_s, 1),
+    return run_unfinished(
+        work, jobs, lambda: _train_source(plan, out, book, data_root, console, machine.commit), _said,
+        book, console, machine, workers=workers, threads=threads, command=command, bench=BENCH,
+        data=plan.data, seeds=list(plan.trials),
     )  # fmt: skip
-    if faults:
-        raise BenchmarkFailed("\n  ".join([f"{len(faults)} cells failed:", *faults]))
-    return len(left)
 
 
 def _said(job: LayerTransferJob, records: Sequence[Record]) -> str:

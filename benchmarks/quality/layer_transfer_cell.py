@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,11 +12,14 @@ from benchmarks.quality.characters import target_characters
 from benchmarks.quality.cost import Meter
 from benchmarks.quality.layer_transfer_plan import LayerTransferPlan, cell_record, source_path
 from benchmarks.quality.side_by_side import outcome_of
+from benchmarks.quality.transfer_run import fields_of, line_of
 from transplant.artifact.digest import derive_seed
 from transplant.transfer.layer_transfer import LayerTransferProblem, accuracy, choose_retained, run
 from transplant.transfer.lenet import LAYERS, USUALLY_RETAINED, lenet, target_vectors
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import nn
 
     from benchmarks.quality.characters import Characters
@@ -49,16 +50,13 @@ class LayerTransferJob:
 
     def to_json(self) -> str:
         """Return one line of text."""
-        return json.dumps(asdict(self) | {"out": str(self.out), "data_root": str(self.data_root)})
+        return line_of(self)
 
     @classmethod
     def from_json(cls, line: str) -> LayerTransferJob:
         """Rebuild from `to_json`."""
-        content: dict[str, Any] = json.loads(line)
-        plan: dict[str, Any] = content.pop("plan")
-        lists = {name: tuple(each) for name, each in plan.items() if isinstance(each, list)}
-        content["plan"] = LayerTransferPlan(**(plan | lists))
-        return cls(**(content | {name: Path(content[name]) for name in ("out", "data_root")}))
+        plan, others = fields_of(line)
+        return cls(plan=LayerTransferPlan(**plan), **others)
 
     def record(self) -> Record:
         """Return its record, before its value."""
