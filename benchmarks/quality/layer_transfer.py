@@ -69,11 +69,12 @@ def run_layer_transfer(
     if plan.profile not in PROFILES:
         raise InvalidSettings(f"{BENCH} runs with --profile {', '.join(PROFILES)}; got {plan.profile!r}")
     wrong = [n for n in plan.retained if n is not None and not 0 <= n < len(LAYERS)]
-    if wrong or not plan.samples or min(plan.samples) < 1:
+    if wrong:
         raise InvalidSettings(
-            f"--retained takes 0 to {len(LAYERS) - 1} and auto, --samples 1 and more; got {plan.retained}, "
-            f"{plan.samples}"
+            f"--retained takes 0 to {len(LAYERS) - 1} and auto; got {', '.join(map(str, wrong))}"
         )
+    if not plan.samples or min(plan.samples) < 1:
+        raise InvalidSettings(f"--samples takes 1 and more; got {', '.join(map(str, plan.samples))}")
     torch.set_num_threads(threads)
     claim_settings(out, f"{BENCH}/{plan.data}", plan.settings())
     book, machine = RecordBook(out), this_machine()

@@ -38,7 +38,9 @@ def sites(
     categories: Annotated[int | None, typer.Option(help="how many take part [as many as there are]")] = None,
     images: Annotated[
         int | None,
-        typer.Option(help="pictures of its category a site has; of dirichlet, all sites together [all]"),
+        typer.Option(
+            help="of its category a site has; of dirichlet, of each category all sites together [all]"
+        ),
     ] = None,
     test: Annotated[int, typer.Option(help="test pictures of a category")] = 200,
     public: Annotated[
