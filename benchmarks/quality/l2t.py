@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+_TOLD = 10
+"""Lines of progress of a net that learns to lend."""
+
 
 def run_l2t(
     plan: L2TPlan, out: Path, console: Console, *, data_root: Path, workers: int, threads: int, command: str
@@ -111,9 +114,12 @@ def _train_lender(
     problem = BorrowingProblem(Student(net), (), functional.cross_entropy)
     state, config = borrowing.init(problem), TrainingConfig(profile.source_steps)
     with Meter() as meter, torch.autocast(device.type, torch.bfloat16, enabled=faster):
-        for images, labels in batches(train, profile.source_steps, profile.source_batch, number):
+        told = batches(train, profile.source_steps, profile.source_batch, number)
+        for step, (images, labels) in enumerate(told, start=1):
             shown = images.to(device, memory_format=torch.channels_last)
-            state, _ = borrowing.step(problem, config, state, shown, labels.to(device))
+            state, losses = borrowing.step(problem, config, state, shown, labels.to(device))
+            if step % max(1, profile.source_steps // _TOLD) == 0:
+                console.print(f"step {step} of {profile.source_steps}: loss {losses['loss']:.3f}")
     learned = borrowing.finish(problem, state)
     measured: dict[str, Any] = {**meter.figures(), "commit": commit}
     book.add(
