@@ -140,6 +140,22 @@ def test_ablations() -> None:
             agree(float(written), mean(mine), f"{row}, {level}")
 
 
+def test_layer_transfer() -> None:
+    rows = table("Layer transfer (Gutstein et al. 2007)")
+    assert len(rows) == 9
+    for row, cells in rows.items():
+        data = "fonts" if row.startswith("fonts") else "chars"
+        records = chosen(records_of(RESULTS / f"layer-transfer-{data}.json"), metric="accuracy", data=data)
+        kept = row.rpartition(", ")[2]
+        where: dict[str, object] = {"method": "auto"}
+        if kept != "auto":
+            where = {"method": "retain", "retained": int(kept) if kept.isdigit() else 0}
+        for samples, cell in zip((1, 5, 10, 20, 40), cells, strict=True):
+            mine = chosen(records, samples=samples, **where)
+            assert len(mine) == 5
+            agree(numbers(cell)[0], mean(mine), f"{row}, {samples} a class")
+
+
 def test_what_and_where_to_transfer() -> None:
     records = chosen(records_of(RESULTS / "l2t.json"), metric="accuracy", data="cifar10", source="resnet20")
     methods = {"from scratch": "scratch", "attention transfer": "at", "learning without forgetting": "lwf",
