@@ -196,6 +196,25 @@ def test_one_category_a_site() -> None:
         agree(numbers(cells[2])[0], mean(chosen(mine, metric="category_error")), f"{row}: error")
 
 
+def test_categories_mixed_over_the_sites() -> None:
+    records = records_of(RESULTS / "sites-dirichlet.json")
+    names = {
+        "FedDF, with 2,000 public pictures": "feddf",
+        "the ensemble of the teachers, whole, for comparison": "ensemble",
+        "each site alone, mean, for comparison": "local",
+    }
+    metrics = ("multi_category_accuracy", "category_error", "bytes_up", "bytes_down")
+    rows = table("Categories mixed over the sites")
+    assert len(rows) == 5
+    for row, cells in rows.items():
+        for alpha, cell in zip((0.1, 0.3, 0.5), cells, strict=True):
+            for metric, written in zip(metrics, numbers(cell), strict=True):
+                mine = chosen(records, method=names.get(row, row.lower()), alpha=alpha, metric=metric)
+                assert len(mine) == 1
+                unit = 2**20 if metric.startswith("bytes") else 1
+                agree(written, mean(mine) / unit, f"{row}, alpha {alpha}, {metric}")
+
+
 def test_the_summary_of_the_readme() -> None:
     def written(row: str) -> list[list[float]]:
         (line,) = re.findall(rf"^\| {re.escape(row)}.*\|$", README, re.MULTILINE)
