@@ -11,6 +11,7 @@ from benchmarks.quality.folder import claim_folder, note_run
 from benchmarks.quality.plan import planned
 from benchmarks.quality.proxy import PACK
 from benchmarks.quality.run_cell import Setting
+from benchmarks.quality.side_by_side import check_counts
 from benchmarks.records import RecordBook
 from transplant.errors import BenchmarkFailed, InvalidSettings
 
@@ -55,9 +56,7 @@ def run_quality(
         InvalidSettings: for no workers or no threads.
         BenchmarkFailed: if the folder belongs to other settings, or cells failed (all of them named).
     """
-    for flag, value in (("--workers", workers), ("--threads", threads)):
-        if value < 1:
-            raise InvalidSettings(f"{flag} must be at least 1; got {value}")
+    check_counts(workers, threads)
     if plan.device is not None and workers > 1:
         raise InvalidSettings(f"--device {plan.device} is for one worker; got --workers {workers}")
     grid = planned(plan)

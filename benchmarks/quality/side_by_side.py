@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.records import Record
-from transplant.errors import TransplantError
+from transplant.errors import InvalidSettings, TransplantError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
@@ -36,6 +36,17 @@ class Job(Protocol):
 
 
 J = TypeVar("J", bound=Job)
+
+
+def check_counts(workers: int, threads: int) -> None:
+    """Refuse to do jobs by nobody.
+
+    Raises:
+        InvalidSettings: naming the flag.
+    """
+    for flag, value in (("--workers", workers), ("--threads", threads)):
+        if value < 1:
+            raise InvalidSettings(f"{flag} must be at least 1; got {value}")
 
 
 def outcome_of(measure: Callable[[], Sequence[Record]]) -> str:

@@ -10,6 +10,7 @@ from benchmarks.quality.characters import SOURCES
 from benchmarks.quality.flags import numbers_of, words_of
 from benchmarks.quality.l2t import run_l2t
 from benchmarks.quality.layer_transfer import run_layer_transfer
+from benchmarks.quality.side_by_side import check_counts
 from transplant.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -41,9 +42,7 @@ def run_transfer(
     Raises:
         InvalidSettings: naming the flag and what is possible.
     """
-    for flag, value in (("--workers", workers), ("--threads", threads)):
-        if value < 1:
-            raise InvalidSettings(f"{flag} must be at least 1; got {value}")
+    check_counts(workers, threads)
     numbers = numbers_of("--seeds", seeds) or (0,)
     counts = numbers_of("--samples", samples)
     if bench == layer_transfer_plan.BENCH:
