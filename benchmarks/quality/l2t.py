@@ -68,7 +68,7 @@ def run_l2t(
         raise InvalidSettings(f"cells on {device} run one after another; got --workers {workers}")
     book, machine = RecordBook(out), this_machine()
     jobs = [
-        L2TJob(plan, samples, seed, method, out.absolute(), data_root.absolute(), machine.commit)
+        L2TJob(out.absolute(), data_root.absolute(), machine.commit, plan, samples, seed, method)
         for seed in plan.seeds
         for samples in plan.samples
         for method in plan.methods

@@ -14,7 +14,7 @@ from benchmarks.quality.l2t_methods import borrow
 from benchmarks.quality.l2t_plan import BENCH, L2TPlan, Profile, cell_record, lender_path
 from benchmarks.quality.natural_images import TARGET_CLASSES, Pictures, moved, standardised, target_pictures
 from benchmarks.quality.side_by_side import outcome_of
-from benchmarks.quality.transfer_run import fields_of, line_of
+from benchmarks.quality.transfer_run import TransferJob
 from transplant.artifact.digest import derive_seed
 from transplant.nets.allocator import keep_freed_memory
 from transplant.nets.placement import resolved_device
@@ -34,36 +34,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class L2TJob:
-    """A cell as a worker is told it; the nets that lend lie in `out`.
+class L2TJob(TransferJob):
+    """A cell as a worker is told it.
 
     Args:
         plan: whose cell it is.
         samples: images a class.
         seed: of images, weights and order.
         method: of `METHODS`.
-        out: folder of the run.
-        data_root: folder of the data packs.
-        commit: of the code, for the record.
     """
 
     plan: L2TPlan
     samples: int
     seed: int
     method: str
-    out: Path
-    data_root: Path
-    commit: str
 
-    def to_json(self) -> str:
-        """Return one line of text."""
-        return line_of(self)
-
-    @classmethod
-    def from_json(cls, line: str) -> L2TJob:
-        """Rebuild from `to_json`."""
-        plan, others = fields_of(line)
-        return cls(plan=L2TPlan(**(plan | {"profile": Profile(**plan["profile"])})), **others)
+    @staticmethod
+    def plan_of(fields: dict[str, Any]) -> L2TPlan:
+        """Return the plan whose fields these are."""
+        return L2TPlan(**(fields | {"profile": Profile(**fields["profile"])}))
 
     def record(self) -> Record:
         """Return its record, before its value."""

@@ -79,7 +79,7 @@ def run_layer_transfer(
     claim_settings(out, f"{BENCH}/{plan.data}", plan.settings())
     book, machine = RecordBook(out), this_machine()
     jobs = [
-        LayerTransferJob(plan, samples, trial, retained, out.absolute(), data_root.absolute(), machine.commit)
+        LayerTransferJob(out.absolute(), data_root.absolute(), machine.commit, plan, samples, trial, retained)
         for trial in plan.trials
         for samples in plan.samples
         for retained in plan.retained

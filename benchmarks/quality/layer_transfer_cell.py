@@ -12,7 +12,7 @@ from benchmarks.quality.characters import target_characters
 from benchmarks.quality.cost import Meter
 from benchmarks.quality.layer_transfer_plan import LayerTransferPlan, cell_record, source_path
 from benchmarks.quality.side_by_side import outcome_of
-from benchmarks.quality.transfer_run import fields_of, line_of
+from benchmarks.quality.transfer_run import TransferJob
 from transplant.artifact.digest import derive_seed
 from transplant.transfer.layer_transfer import LayerTransferProblem, accuracy, choose_retained, run
 from transplant.transfer.lenet import LAYERS, USUALLY_RETAINED, lenet, target_vectors
@@ -27,36 +27,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LayerTransferJob:
-    """A cell as a worker is told it; the source net lies in `out`.
+class LayerTransferJob(TransferJob):
+    """A cell as a worker is told it.
 
     Args:
         plan: whose cell it is.
         samples: training images a class.
         trial: seed of images, target vectors and weights.
         retained: how many layers; None leaves it to validation.
-        out: folder of the run.
-        data_root: folder of the data packs.
-        commit: of the code, for the record.
     """
 
     plan: LayerTransferPlan
     samples: int
     trial: int
     retained: int | None
-    out: Path
-    data_root: Path
-    commit: str
 
-    def to_json(self) -> str:
-        """Return one line of text."""
-        return line_of(self)
-
-    @classmethod
-    def from_json(cls, line: str) -> LayerTransferJob:
-        """Rebuild from `to_json`."""
-        plan, others = fields_of(line)
-        return cls(plan=LayerTransferPlan(**plan), **others)
+    @staticmethod
+    def plan_of(fields: dict[str, Any]) -> LayerTransferPlan:
+        """Return the plan whose fields these are."""
+        return LayerTransferPlan(**fields)
 
     def record(self) -> Record:
         """Return its record, before its value."""

@@ -76,7 +76,7 @@ def run_jobs(
 
     Args:
         do: does one.
-        batches: jobs of one batch may run side by side.
+        batches: jobs of one batch may run side by side; there is at least one job.
         book: takes the records of a job as soon as it ends.
         console: where progress is shown.
         said: (job, its records) -> a line of progress.
@@ -87,8 +87,8 @@ def run_jobs(
         What went wrong, a sentence a job.
     """
     faults: list[str] = []
-    total, widest = sum(map(len, batches)), max(map(len, batches), default=0)
-    with _shown(console, total) as tell, _engine(do, min(workers, max(1, widest)), threads) as engine:
+    total, widest = sum(map(len, batches)), max(map(len, batches))
+    with _shown(console, total) as tell, _engine(do, min(workers, widest), threads) as engine:
         for batch in batches:
             for place, outcome in engine.run([job.to_json() for job in batch]):
                 job, told = batch[place], json.loads(outcome)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from benchmarks.quality.folder import note_run
-from benchmarks.quality.side_by_side import Job, run_jobs
+from benchmarks.quality.side_by_side import run_jobs
 from transplant.errors import BenchmarkFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from _typeshed import DataclassInstance
     from rich.console import Console
 
     from benchmarks.machine import Machine
@@ -25,29 +25,49 @@ if TYPE_CHECKING:
 _FOLDERS = ("out", "data_root")
 
 
-class TransferJob(Job, Protocol):
-    """The job of one cell."""
+@dataclass(frozen=True)
+class TransferJob(ABC):
+    """A cell as a worker is told it; the source nets lie in `out`. Subclasses have a field `plan`.
 
+    Args:
+        out: folder of the run.
+        data_root: folder of the data packs.
+        commit: of the code, for the record.
+    """
+
+    out: Path
+    data_root: Path
+    commit: str
+
+    @staticmethod
+    @abstractmethod
+    def plan_of(fields: dict[str, Any]) -> Any:
+        """Return the plan whose fields these are."""
+
+    @abstractmethod
     def record(self) -> Record:
-        """Return its record, before its value."""
-        ...
+        """Return the cell's record, before its value."""
+
+    @abstractmethod
+    def sentence(self) -> str:
+        """Return a few words for a line of progress."""
+
+    def to_json(self) -> str:
+        """Return one line of text."""
+        content = asdict(self)
+        return json.dumps(content | {name: str(content[name]) for name in _FOLDERS})
+
+    @classmethod
+    def from_json(cls, line: str) -> Self:
+        """Rebuild from `to_json`."""
+        content: dict[str, Any] = json.loads(line)
+        plan: dict[str, Any] = content["plan"]
+        lists = {name: tuple(each) for name, each in plan.items() if isinstance(each, list)}
+        folders = {name: Path(content[name]) for name in _FOLDERS}
+        return cls(**(content | folders | {"plan": cls.plan_of(plan | lists)}))
 
 
 J = TypeVar("J", bound=TransferJob)
-
-
-def line_of(job: DataclassInstance) -> str:
-    """Return a job, whose `out` and `data_root` are folders, as one line of text."""
-    content = asdict(job)
-    return json.dumps(content | {name: str(content[name]) for name in _FOLDERS})
-
-
-def fields_of(line: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the fields of a job's plan, and the others, from `line_of`."""
-    content: dict[str, Any] = json.loads(line)
-    plan: dict[str, Any] = content.pop("plan")
-    lists = {name: tuple(each) for name, each in plan.items() if isinstance(each, list)}
-    return plan | lists, content | {name: Path(content[name]) for name in _FOLDERS}
 
 
 def run_unfinished(

@@ -36,8 +36,8 @@ def _layers(plan: LayerTransferPlan, out: Path, root: Path, workers: int = 1) ->
     return run_layer_transfer(plan, out, QUIET, data_root=root, workers=workers, threads=1, command="x")
 
 
-def _lent(plan: L2TPlan, out: Path, workers: int = 1) -> int:
-    return l2t.run_l2t(plan, out, QUIET, data_root=out, workers=workers, threads=1, command="x")
+def _lent(plan: L2TPlan, out: Path) -> int:
+    return l2t.run_l2t(plan, out, QUIET, data_root=out, workers=1, threads=1, command="x")
 
 
 def pack(root: Path) -> Path:

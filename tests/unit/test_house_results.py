@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -49,7 +48,13 @@ def chosen(records: Iterable[Record], **wanted: object) -> list[Record]:
 
 
 def labels_of(row: str) -> int:
-    return numbers(row)[0].__trunc__()
+    return int(numbers(row)[0])
+
+
+def nothing_disclosed() -> list[Record]:
+    """Return experiment 2 as its table shows it: sites shipped modules and told nothing more."""
+    records = records_of(RESULTS / "exp2-cifar10.json")
+    return [r for r in records if r.disclosure in ("none", None) and r.ship in (None, "modules")]
 
 
 def test_experiment_1() -> None:
@@ -68,11 +73,7 @@ def test_experiment_1() -> None:
 
 
 def test_experiment_2() -> None:
-    records = [
-        record
-        for record in records_of(RESULTS / "exp2-cifar10.json")
-        if record.disclosure in ("none", None) and record.ship in (None, "modules")
-    ]
+    records = nothing_disclosed()
     errors, gaps = chosen(records, metric="error"), chosen(records, metric="gap_closed")
     rows = table("Experiment 2: another category into the dog's classifier")
     assert len(rows) == 23
@@ -220,11 +221,7 @@ def test_the_summary_of_the_readme() -> None:
         (line,) = re.findall(rf"^\| {re.escape(row)}.*\|$", README, re.MULTILINE)
         return [numbers(cell) for cell in line.strip("|").split("|")]
 
-    exp2 = [
-        record
-        for record in chosen(records_of(RESULTS / "exp2-cifar10.json"), metric="error")
-        if record.disclosure in ("none", None) and record.ship in (None, "modules")
-    ]
+    exp2 = chosen(nothing_disclosed(), metric="error")
     _, ours, beside = written("CIFAR-10's cat, deer, horse, bird into a dog's classifier")
     alone = chosen(exp2, method="transplant", samples=0)
     agree(ours[0], mean(alone), "README, transplant")
@@ -249,4 +246,4 @@ def test_the_summary_of_the_readme() -> None:
 
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((results/[^)]+)\)", PAGE))))
 def test_every_record_that_is_linked_is_there(link: str) -> None:
-    assert (Path(RESULTS).parent / link).is_file()
+    assert (RESULTS.parent / link).is_file()
