@@ -55,13 +55,13 @@ def journey(
     runner: Annotated[str, typer.Option(help="engine of the merges: ray or local")] = "ray",
     workers: Annotated[int, typer.Option(min=1, help="merges side by side")] = 2,
     precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16 [bfloat16 where the processor computes in it]")
+        str | None, typer.Option(help="float32 or bfloat16 (bfloat16 where the processor computes in it)")
     ] = None,
     data_root: Annotated[
         Path | None, typer.Option(help="folder of the data packs [TRANSPLANT_DATA or ../shared/data]")
     ] = None,
     compare: Annotated[
-        bool | None, typer.Option(help="learn the adapters from 100 labels too, afterwards [not for scenes]")
+        bool | None, typer.Option(help="learn the adapters from 100 labels too, afterwards (not for scenes)")
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="throw away an earlier journey in --out")] = False,
     timeout_s: Annotated[float, typer.Option(help="give up after so long")] = 3600.0,
@@ -142,7 +142,7 @@ def quality(
     ] = None,
     synthetic: Annotated[str | None, typer.Option(help="how many synthetic images")] = None,
     teacher_images: Annotated[
-        str | None, typer.Option(help="of exp2, exp3: how many pictures with its category a site has [all]")
+        str | None, typer.Option(help="of exp2, exp3: how many pictures with its category a site has (all)")
     ] = None,
     teacher_transfer: Annotated[
         str | None,
@@ -153,7 +153,7 @@ def quality(
     epochs: Annotated[int | None, typer.Option(help="of the teachers")] = None,
     steps: Annotated[int | None, typer.Option(help="of the adapters")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16 [bfloat16 where the processor computes in it]")
+        str | None, typer.Option(help="float32 or bfloat16 (bfloat16 where the processor computes in it)")
     ] = None,
     device: Annotated[
         str, typer.Option(help="of adapters and figures: cpu, cuda or auto; teachers are trained on the CPU")
@@ -166,7 +166,7 @@ def quality(
         Path | None, typer.Option(help="folder of the data packs [TRANSPLANT_DATA or ../shared/data]")
     ] = None,
     proxy: Annotated[
-        Path | None, typer.Option(help="folder of public unlabelled pictures [the Tiny ImageNet pack]")
+        Path | None, typer.Option(help="folder of public unlabelled pictures (the Tiny ImageNet pack)")
     ] = None,
     retained: Annotated[
         str | None, typer.Option(help="of layer-transfer: how many layers are kept, 0 to 5 and auto")

@@ -27,7 +27,7 @@ _STYLES = {"met": "green", "missed": "red", "not measured": "yellow"}
 def claims(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="records: folders of benches, or .json results [those of the source tree]"),
+        typer.Argument(help="records: folders of benches, or .json results (those of the source tree)"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON document")] = False,
     strict: Annotated[

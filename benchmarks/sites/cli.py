@@ -28,18 +28,18 @@ def sites(
         typer.Option(
             help="transplant, transplant-proxy (learns on public pictures, too), transplant-refined, fedavg, "
             "fedprox, feddf, dense, co-boosting, ensemble, local, centralised "
-            "[all; of scale transplant and fedavg]"
+            "(all; of scale transplant and fedavg)"
         ),
     ] = None,
     alpha: Annotated[str | None, typer.Option(help="of dirichlet, by comma [0.1,0.3,0.5]")] = None,
     skew: Annotated[
         float | None, typer.Option(help="concentration of unequal sizes: the lower, the more unequal")
     ] = None,
-    categories: Annotated[int | None, typer.Option(help="how many take part [as many as there are]")] = None,
+    categories: Annotated[int | None, typer.Option(help="how many take part (as many as there are)")] = None,
     images: Annotated[
         int | None,
         typer.Option(
-            help="of its category a site has; of dirichlet, of each category all sites together [all]"
+            help="pictures of its category a site has; of dirichlet, of each category at all sites (all)"
         ),
     ] = None,
     test: Annotated[int, typer.Option(help="test pictures of a category")] = 200,
@@ -54,7 +54,7 @@ def sites(
     steps: Annotated[int, typer.Option(min=1, help="of whatever the center learns")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="pictures a step")] = 32,
     precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16 [bfloat16 where the processor computes in it]")
+        str | None, typer.Option(help="float32 or bfloat16 (bfloat16 where the processor computes in it)")
     ] = None,
     labels: Annotated[
         int, typer.Option(min=0, help="that a site spends on transplant-refined; 0: its pictures alone")

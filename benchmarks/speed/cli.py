@@ -29,13 +29,13 @@ def speed(
     ],
     out: Annotated[Path, typer.Option(help="folder of the records; finished cases are not run again")],
     tasks: Annotated[str, typer.Option(help="of the task modules, by comma")] = "classification,segmentation",
-    arch: Annotated[str | None, typer.Option(help="vgg_small or vgg16 alone [both, where both run]")] = None,
+    arch: Annotated[str | None, typer.Option(help="vgg_small or vgg16 alone (both, where both run)")] = None,
     repetitions: Annotated[int, typer.Option(min=1, help="of each variant, in turns; a merge runs once")] = 5,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="of a merge [all cores]; the rest runs on one")
+        int | None, typer.Option(min=1, help="of a merge (all cores); the rest runs on one")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="of a merge [bfloat16 where the processor computes in it]")
+        str | None, typer.Option(help="of a merge (bfloat16 where the processor computes in it)")
     ] = None,
     device: Annotated[
         str, typer.Option(help="of vgg16-merge: cpu, cuda, or auto (a GPU where there is one)")

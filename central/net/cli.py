@@ -141,7 +141,7 @@ def net_fine_tune(
     home: Home,
     category: Annotated[
         list[str] | None,
-        typer.Option(help="A category to take part; again for more [all that lead into one task module]."),
+        typer.Option(help="A category to take part; again for more (all that lead into one task module)."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="In all; categories take turns.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,

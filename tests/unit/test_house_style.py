@@ -66,3 +66,21 @@ def test_nothing_unpickles(repository: Path, banned: str):
         or (isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == banned)
     ]
     assert guilty == []
+
+
+def test_no_help_loses_words_to_markup(repository: Path):
+    """Typer hands help to Rich, which takes `[all]` for a tag and shows nothing in its place."""
+    helps = [
+        (path, constant)
+        for path in _sources(repository)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.keyword) and node.arg == "help"
+        for constant in ast.walk(node.value)
+        if isinstance(constant, ast.Constant) and isinstance(constant.value, str)
+    ]
+    assert len(helps) > 100
+    assert [
+        f"{path}:{constant.lineno}"
+        for path, constant in helps
+        if re.search(r"\[[a-z#/@]", str(constant.value))
+    ] == []
